@@ -1,0 +1,1 @@
+"""What runs on Earth Engine: expressions only, no pixels read, no input or output."""

@@ -1,0 +1,1 @@
+"""The workflow: the only place that touches files, buckets and the terminal."""
