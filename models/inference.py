@@ -25,6 +25,7 @@ from models.trees import READERS, Forest, ObliviousTree, Splits, Tree
 
 BLOCK = 2048  # rows evaluated together: codes and masks of a block stay in the level-2 cache
 NATIVE_BLOCK = 65_536  # rows a call when the libraries predict: their calls cost more to start
+WAVE = 64  # blocks handed to each thread at a time: one that waits holds 2 kB
 MASK_LEAVES = 64  # one bit a leaf in a machine word
 AGREEMENT = 1e-6  # m³/m³; float32 sums of XGBoost differ from float64 ones by about 4e-7
 PROBES = 512  # rows on which both are compared before the compiled trees are used
@@ -289,15 +290,16 @@ class CompiledStack:
 
 
 class NativeStack:
-    """The members of a fitted stack through each library's own predictor, one thread a call."""
+    """The members of a fitted stack through each library's own predictor, all threads in each call."""
 
-    def __init__(self, stack: StackedRegressor) -> None:
+    def __init__(self, stack: StackedRegressor, threads: int) -> None:
+        self.threads = threads
         self.weights = np.asarray(stack.weights_, np.float64)
         self._members = [(learner, stack.models_[learner.name]) for learner in stack.learners]
 
     def members(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """Predictions (n, m) of a block of rows, m the members in the order of the stack."""
-        return np.column_stack([learner.predict(model, X, 1) for learner, model in self._members])
+        return np.column_stack([learner.predict(model, X, self.threads) for learner, model in self._members])
 
 
 class Predictor:
@@ -319,7 +321,7 @@ class Predictor:
     ) -> None:
         self.threads = threads or cores()
         self.features = int(stack.n_features_in_)
-        native = NativeStack(stack)
+        native = NativeStack(stack, self.threads)
         self._engine: CompiledStack | NativeStack = native
         if backend != "native":
             compiled = CompiledStack(stack)
@@ -372,9 +374,12 @@ class Predictor:
         if X.ndim != 2 or X.shape[1] != self.features:
             raise SampleError(f"the model takes {self.features} predictors, the array has shape {X.shape}")
         size = BLOCK if self.backend == "compiled" else NATIVE_BLOCK
-        blocks = (slice(at, at + size) for at in range(0, len(X), size))
-        with ThreadPoolExecutor(self.threads) as executor:
-            collections.deque(executor.map(work, blocks), maxlen=0)
+        workers = self.threads if self.backend == "compiled" else 1  # the libraries bring their own threads
+        wave = WAVE * workers * size
+        with ThreadPoolExecutor(workers) as executor:
+            for begin in range(0, len(X), wave):
+                blocks = (slice(at, at + size) for at in range(begin, min(begin + wave, len(X)), size))
+                collections.deque(executor.map(work, blocks), maxlen=0)
 
 
 def _disagreement(compiled: CompiledStack, native: NativeStack) -> float:

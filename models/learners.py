@@ -9,6 +9,7 @@ slow ones (``tests/benchmarks/bench_fit.py`` prints both). The learners are thos
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 
 Device = Literal["cpu", "cuda"]
 Rows = NDArray[np.intp]
+PREDICTING = threading.Lock()  # XGBoost fails where one thread configures a model another predicts with
 
 
 class Table(NamedTuple):
@@ -137,8 +139,9 @@ class XGBoost:
 
     def predict(self, model: xgboost.Booster, X: NDArray[np.float32], threads: int) -> NDArray[np.float64]:
         """Predict in place, without building a matrix."""
-        model.set_param({"nthread": threads, "device": "cpu"})
-        return model.inplace_predict(X).astype(np.float64)
+        with PREDICTING:
+            model.set_param({"nthread": threads, "device": "cpu"})
+            return np.asarray(model.inplace_predict(X), np.float64)
 
     def save(self, model: xgboost.Booster, path: Path) -> None:
         """Write XGBoost's JSON model."""

@@ -8,9 +8,11 @@ combination reads as shares, never leaves the range of its members, and carries 
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,14 +26,18 @@ from models.learners import DEFAULT_LEARNERS, Device, Fitted, Learner, Plateau, 
 from models.splits import Fold
 
 Progress = Callable[[str], None]
+BLOCK = 100_000  # rows whose errors are held at a time
+LARGE_TABLE = 64e6  # bytes of X, about 900,000 rows of 18 predictors
 SUM_TO_ONE = 1e3  # weight of the equation Σw = 1, in units of the largest error; the rest is normalised
 
 
-def convex_weights(members: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
+def convex_weights(
+    members: NDArray[np.floating[Any]], target: NDArray[np.floating[Any]]
+) -> NDArray[np.float64]:
     """Weights w ≥ 0, Σw = 1 that minimise |target − members @ w|.
 
     Args:
-        members: (n, m) predictions of m members, no NaN.
+        members: (n, m) predictions of m members; rows with a NaN are left out.
         target: (n,) observed values.
 
     Returns:
@@ -39,14 +45,28 @@ def convex_weights(members: NDArray[np.float64], target: NDArray[np.float64]) ->
 
     Source: Breiman 1996, "Stacked regressions": non-negativity is what makes stacking work.
     """
-    errors = members - target[:, None]
-    perfect = ~errors.any(axis=0)
+    count = members.shape[1]
+    factor, perfect = np.zeros((0, count)), np.ones(count, np.bool_)
+    for at in range(0, len(members), BLOCK):
+        errors = members[at : at + BLOCK].astype(np.float64) - target[at : at + BLOCK, None]
+        errors = errors[np.isfinite(errors).all(axis=1)]
+        perfect &= ~errors.any(axis=0)
+        # The m × m factor of all rows so far holds all that the sum of squares depends on.
+        factor = np.asarray(np.linalg.qr(np.vstack([factor, errors]), mode="r"))
     if perfect.any():
         return np.asarray(perfect / perfect.sum())
-    gram = np.linalg.qr(errors, mode="r")  # the m × m factor holds all that the sum of squares depends on
-    system = np.vstack([gram / np.abs(gram).max(), np.full(members.shape[1], SUM_TO_ONE)])
-    weights, _ = nnls(system, np.append(np.zeros(len(gram)), SUM_TO_ONE))
+    system = np.vstack([factor / np.abs(factor).max(), np.full(count, SUM_TO_ONE)])
+    weights, _ = nnls(system, np.append(np.zeros(len(factor)), SUM_TO_ONE))
     return np.asarray(weights / weights.sum())
+
+
+class _Plan(NamedTuple):
+    """Fits at once, how each fold and each final fit runs, and which learners hold their bins together."""
+
+    workers: int
+    fold: Run
+    final: Run
+    batches: tuple[tuple[Learner, ...], ...]
 
 
 class StackedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -115,46 +135,66 @@ class StackedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         )  # fmt: skip
         table = Table(np.asarray(X, np.float32), np.asarray(y, np.float32))
         rows = len(table.y)
+        _check_learnable(self.learners, table)
         folds = self._default_folds(rows) if folds is None else list(folds)
         _check_folds(folds)
 
-        pool, fold_run, final_run = self._plan(len(folds) * len(self.learners))
-        with ThreadPoolExecutor(pool) as executor:
-            jobs: dict[str, list[Future[Fitted]]] = {}
-            binned = {}
-            for learner in self.learners:
-                binned[learner.name] = learner.bin(table, final_run)
-                jobs[learner.name] = [
-                    executor.submit(
-                        self._reported, learner, learner.train, table, binned[learner.name], *fold, fold_run
-                    )
-                    for fold in folds
-                ]
-            finals = []
-            self.oof_ = np.full((rows, len(self.learners)), np.nan)
-            self.trees_ = {}
-            for column, learner in enumerate(self.learners):
-                fitted = [job.result() for job in jobs.pop(learner.name)]
-                for (_, held), one in zip(folds, fitted, strict=True):
-                    self.oof_[held, column] = one.held_out
-                trees = self.trees_[learner.name] = round(float(np.mean([one.trees for one in fitted])))
-                finals.append(
-                    executor.submit(
-                        self._reported,
-                        learner,
-                        learner.refit,
-                        table,
-                        binned.pop(learner.name),
-                        trees,
-                        final_run,
-                    )
-                )
-            held = np.isfinite(self.oof_).all(axis=1)
-            self.weights_ = convex_weights(self.oof_[held], table.y[held].astype(np.float64))
-            self.models_ = {
-                learner.name: job.result() for learner, job in zip(self.learners, finals, strict=True)
-            }
+        self.oof_ = np.full((rows, len(self.learners)), np.nan, np.float32)
+        self.trees_: dict[str, int] = {}
+        self.models_: dict[str, Any] = {}
+        plan = self._plan(table, len(folds))
+        with ThreadPoolExecutor(plan.workers) as executor:
+            try:
+                for batch in plan.batches:
+                    self._fit_batch(executor, plan, batch, table, folds)
+            except BaseException:
+                executor.shutdown(cancel_futures=True)
+                raise
+        self.weights_ = convex_weights(self.oof_, table.y)
         return self
+
+    def _fit_batch(
+        self,
+        executor: ThreadPoolExecutor,
+        plan: _Plan,
+        batch: Sequence[Learner],
+        table: Table,
+        folds: Sequence[Fold],
+    ) -> None:
+        """Fit all folds of a batch of learners, and each learner's final model once its folds are done."""
+        binned = {one.name: one.bin(table, plan.final) for one in batch}
+        jobs: dict[str, list[Future[Fitted]]] = {
+            one.name: [
+                executor.submit(self._fold, one, table, binned[one.name], fold, plan.fold) for fold in folds
+            ]
+            for one in batch
+        }
+        finals: dict[str, Future[Any]] = {}
+        for one in batch:
+            fitted = [job.result() for job in jobs.pop(one.name)]
+            for (_, held), fold in zip(folds, fitted, strict=True):
+                self.oof_[held, self.learners.index(one)] = fold.held_out
+            trees = self.trees_[one.name] = round(float(np.mean([fold.trees for fold in fitted])))
+            finals[one.name] = executor.submit(
+                self._final, one, table, binned.pop(one.name), trees, plan.final
+            )
+        self.models_ |= {name: job.result() for name, job in finals.items()}
+
+    def _fold(self, learner: Learner, table: Table, binned: Any, fold: Fold, run: Run) -> Fitted:
+        fitted = learner.train(table, binned, *fold, run)
+        self._done(learner, table)
+        return fitted._replace(model=None)  # the model of a fold, and the rows it may hold, are done with
+
+    def _final(self, learner: Learner, table: Table, binned: Any, trees: int, run: Run) -> Any:
+        model = learner.refit(table, binned, trees, run)
+        self._done(learner, table)
+        return model
+
+    def _done(self, learner: Learner, table: Table) -> None:
+        if table.X.nbytes > LARGE_TABLE:
+            _give_back_memory()
+        if self.progress is not None:
+            self.progress(learner.name)
 
     def predict_members(self, X: ArrayLike) -> NDArray[np.float64]:
         """Predictions of each member, (n, m), in the order of ``learners``."""
@@ -171,33 +211,44 @@ class StackedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """The stacked prediction, (n,), in the units of the target."""
         return self.predict_members(X) @ self.weights_
 
-    def _reported(self, learner: Learner, work: Callable[..., Any], *args: Any) -> Any:
-        result = work(*args)
-        if self.progress is not None:
-            self.progress(learner.name)
-        return result
-
     def _default_folds(self, rows: int) -> list[Fold]:
         if rows < self.n_folds:
             raise SampleError(f"{rows} samples are too few for {self.n_folds} folds")
         return list(KFold(self.n_folds, shuffle=True, random_state=self.random_state).split(np.empty(rows)))
 
-    def _plan(self, fold_fits: int) -> tuple[int, Run, Run]:
-        """Workers, and how each fold fit and each final fit runs, so that threads never outnumber cores.
+    def _plan(self, table: Table, n_folds: int) -> _Plan:
+        """How the fits share the machine.
 
-        Folds run side by side, one thread each while there are more of them than threads: no fit waits for
-        another's slowest thread, and the result does not hang on how a library splits its sums. A GPU takes
-        one fit at a time.
+        Folds of all learners run side by side, one thread each while there are more of them than threads: no
+        fit waits for another's slowest thread, and the result does not hang on how a library splits its
+        sums. A large table, whose copies in the libraries would fill the memory, and a GPU take one fit at a
+        time, learner after learner.
         """
         threads = self.threads or cores()
-        workers = 1 if self.device == "cuda" else min(threads, fold_fits)
+        alone = self.device == "cuda" or table.X.nbytes > LARGE_TABLE
+        workers = 1 if alone else min(threads, n_folds * len(self.learners))
+        batches = tuple((one,) for one in self.learners) if alone else (self.learners,)
         plateau = Plateau(self.patience, self.tolerance)
-        final = max(1, threads // min(workers, len(self.learners)))
-        return (
-            workers,
-            Run(max(1, threads // workers), self.device, self.random_state, plateau),
-            Run(final, self.device, self.random_state, plateau),
-        )
+
+        def run(at_once: int) -> Run:
+            return Run(max(1, threads // at_once), self.device, self.random_state, plateau)
+
+        return _Plan(workers, run(workers), run(min(workers, len(self.learners))), batches)
+
+
+def _give_back_memory() -> None:
+    """Hand freed memory to the system: glibc would keep about a copy of the table for each library."""
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
+
+
+def _check_learnable(learners: Sequence[Learner], table: Table) -> None:
+    names = [learner.name for learner in learners]
+    if len(set(names)) < len(names):
+        raise ValueError(f"the learners of a stack need different names, these are {', '.join(names)}")
+    some = table.X[:1000]  # nearly always enough to see a difference
+    if (some == some[0]).all() and (table.X[0] == table.X).all():
+        raise SampleError(f"all {len(table.X)} samples have the same predictors: nothing to learn from")
 
 
 def _check_folds(folds: Sequence[Fold]) -> None:
