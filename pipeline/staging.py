@@ -1,0 +1,66 @@
+"""A set of result files written into a folder together, beside a JSON record of how they came about.
+
+A run that stops half way must leave neither half a figure nor a table beside the figures of another run;
+so files are written in a hidden folder and renamed at the end, the record last.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import DataError
+
+
+@contextmanager
+def staged(out: Path, record: str, earlier: Iterable[str]) -> Iterator[Path]:
+    """A hidden folder to write in; where the block ends without an error, its files are moved into ``out``.
+
+    It stands inside ``out`` because only there is the file system surely the same, as renaming needs.
+
+    Args:
+        out: made, with its parents, before the block begins.
+        record: name of the file that is moved last: where it is new, everything is.
+        earlier: names of files that an earlier run may have left; what is not written anew is removed.
+
+    Raises:
+        DataError: ``out`` cannot be written.
+    """
+    folder = None
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=out))
+        yield folder
+        names = {path.name for path in folder.iterdir()}
+        for name in set(earlier) - names:
+            (out / name).unlink(missing_ok=True)
+        for name in [*sorted(names - {record}), record]:
+            (folder / name).replace(out / name)
+    except OSError as error:
+        raise DataError(
+            f"{out}: cannot be written ({error.strerror or error}); choose another output folder"
+        ) from error
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a record, with null for what is undefined."""
+    text = json.dumps(without_nan(content), indent=2, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def without_nan(content: Any) -> Any:
+    """The same with None for NaN and infinity, which JSON does not have."""
+    if isinstance(content, dict):
+        return {key: without_nan(item) for key, item in content.items()}
+    if isinstance(content, list | tuple):
+        return [without_nan(item) for item in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
