@@ -3,7 +3,7 @@
 Run: python tests/benchmarks/bench_memory.py [--rows 3000000]
 
 Each figure comes from a process of its own. The trees of a fit are capped at 20: what a fit holds is the
-table, its bins and its folds, which do not grow with the number of trees. Random numbers stand in for samples.
+table, its bins and its folds, which do not grow with the number of trees. The table holds random numbers.
 """
 
 from __future__ import annotations
@@ -59,10 +59,8 @@ def measure(rows: int) -> None:
     for work, n in (("fit", rows), ("predict", rows // 10), ("predict", rows)):
         with context.Pool(1) as pool:
             peak = pool.apply(above_baseline, (work, n))
-        print(
-            f"{work:8}{n:>12,} rows {peak / 1e6:8.0f} MB above baseline {peak / (n * COLUMNS * 4):6.2f} x table",
-            flush=True,
-        )
+        tables = peak / (n * COLUMNS * 4)
+        print(f"{work:8}{n:>12,} rows {peak / 1e6:8.0f} MB above baseline, {tables:5.2f} x table", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,209 @@
+"""The ``gee-smap`` command: it parses, calls and prints; everything else stands in the modules it calls.
+
+Those modules are imported inside the commands, so that ``--help`` does not wait for three learning libraries.
+Exit codes: 0 done, 1 a failure, 2 the user's mistake, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from pipeline.errors import USER_MISTAKES, GeeSmapError
+from pipeline.staging import without_nan
+
+INTERRUPTED = 130
+
+
+class _Commands(TyperGroup):
+    """Turns the errors raised on purpose into a message and an exit code; others keep their trace."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (GeeSmapError, *USER_MISTAKES) as error:
+            typer.secho(f"error: {error}", err=True, fg="red")
+            raise typer.Exit(error.exit_code if isinstance(error, GeeSmapError) else 2) from error
+        except KeyboardInterrupt:
+            typer.echo("interrupted; nothing was left half-written", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Daily 1 km soil moisture from 9 km SMAP L4.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+Out = Annotated[Path, typer.Option(help="Folder to write.")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("gee-smap"))
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _say(as_json: bool, content: Mapping[str, Any]) -> bool:
+    """Print ``content`` if JSON is wanted; returns whether it was."""
+    if as_json:
+        typer.echo(json.dumps(without_nan(content), ensure_ascii=False, allow_nan=False, default=str))
+    return as_json
+
+
+@app.command(epilog="Example: gee-smap init study.toml --example anhui-2019")
+def init(
+    path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("study.toml"),
+    example: Annotated[str | None, typer.Option(help="Write a known study instead: anhui-2019.")] = None,
+) -> None:
+    """Write a commented study file."""
+    from pipeline.study import write_template
+
+    write_template(path, example)
+    typer.echo(f"{path} written. Edit it, then: gee-smap train --samples FILE --study {path} --out model")
+
+
+@app.command(epilog="Example: gee-smap run --out gee-smap-run")
+def run(
+    out: Out = Path("gee-smap-run"),
+    seed: Annotated[int, typer.Option(min=0, help="Of the simulation.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Train, predict and validate on a simulated table: a first look without an account."""
+    from pipeline import terminal
+    from pipeline.run import run_example
+
+    with terminal.progress() as report:
+        done = run_example(out, seed=seed, report=report)
+    if _say(as_json, {
+        "simulated": True, "folder": done.folder, "scores": done.training.card.scores,
+        "validation": done.validation.summary,
+    }):  # fmt: skip
+        return
+    terminal.show("All data of this run are simulated: a made-up region and made-up stations.", style="bold")
+    terminal.show_scores(done.training.scores)
+    terminal.show_rows(
+        "At simulated stations in cells kept out of training: prediction and raw SMAP", done.validation.rows()
+    )
+    terminal.show_notes([*done.training.notes, *done.prediction.notes, *done.validation.notes])
+    terminal.show(
+        f"model        {out / 'model'}\nfigures      {out / 'validation'}\n"
+        f"next         gee-smap explain --model {out / 'model'} --samples {out / 'samples.parquet'} "
+        f"--out {out / 'explanation'}"
+    )
+
+
+@app.command(epilog="Example: gee-smap train --samples cells.parquet --study study.toml --out model")
+def train(
+    samples: Annotated[Path, typer.Option(help="Parquet or CSV, one row per cell and day.")],
+    study: Annotated[Path, typer.Option(help="The study, a TOML file.")],
+    out: Out,
+    as_json: Json = False,
+) -> None:
+    """Score every split of the study, then train on all samples and write the model folder."""
+    from pipeline import terminal
+    from pipeline.train import train as train_
+
+    with terminal.progress() as report:
+        done = train_(samples, study, out, report=report)
+    if _say(as_json, {"model": out, "scores": done.card.scores, "stacks": [
+        one.model_dump() for one in done.card.stacks
+    ], "notes": done.notes}):  # fmt: skip
+        return
+    terminal.show_scores(done.scores)
+    terminal.show_rows("Stacks fitted on all samples: weight × trees", done.stack_rows())
+    terminal.show_notes(done.notes)
+    terminal.show(f"model        {out}\nnext         gee-smap predict --model {out} --table FILE --out FILE")
+
+
+@app.command(
+    epilog="Example: gee-smap predict --model model --table stations.parquet --out predictions.parquet"
+)
+def predict(
+    model: Annotated[Path, typer.Option(help="A model folder.")],
+    table: Annotated[Path, typer.Option(help="Parquet or CSV with the predictors.")],
+    out: Annotated[Path, typer.Option(help="Parquet or CSV to write.")],
+    study: Annotated[
+        Path | None, typer.Option(help="How to read the table, if not as the model's own study says.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Predict soil moisture for every row of a table."""
+    from pipeline import terminal
+    from pipeline.predict import predict as predict_
+
+    done = predict_(model, table, out, study_file=study)
+    if _say(as_json, {"out": out, "rows": len(done.frame), "notes": done.notes}):
+        return
+    terminal.show_notes(done.notes)
+    terminal.show(
+        f"{len(done.frame):,} rows predicted: {out}\n"
+        f"next         gee-smap validate --predictions {out} --insitu FILE --out validation"
+    )
+
+
+@app.command(
+    epilog="Example: gee-smap validate --predictions p.parquet --insitu stations.csv --out validation"
+)
+def validate(
+    predictions: Annotated[Path, typer.Option(help="What predict wrote, with station or cell and date.")],
+    insitu: Annotated[Path, typer.Option(help="Parquet or CSV with station, date and insitu (m³/m³).")],
+    out: Out,
+    minimum_pairs: Annotated[int, typer.Option(min=3, help="Stations with fewer pairs are not scored.")] = 10,
+    confidence: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of every interval.")] = 0.95,
+    as_json: Json = False,
+) -> None:
+    """Score predictions at stations, beside raw SMAP on the same pairs."""
+    from pipeline import terminal
+    from pipeline.validate import validate as validate_
+
+    done = validate_(predictions, insitu, out, minimum_pairs=minimum_pairs, confidence=confidence)
+    if _say(as_json, done.summary):
+        return
+    terminal.show_rows("Against in-situ soil moisture, on identical pairs", done.rows())
+    terminal.show_notes(done.notes)
+    terminal.show(f"tables and figures  {out}")
+
+
+@app.command(epilog="Example: gee-smap explain --model model --samples cells.parquet --out explanation")
+def explain(
+    model: Annotated[Path, typer.Option(help="A model folder.")],
+    samples: Annotated[Path, typer.Option(help="The table it was trained on.")],
+    out: Out,
+    split: Annotated[str, typer.Option(help="How the rows explained are held out.")] = "spatial",
+    as_json: Json = False,
+) -> None:
+    """Explain each partition's stack by SHAP values on rows held out from it."""
+    from pipeline import terminal
+    from pipeline.explain import explain_model
+
+    with terminal.progress() as report:
+        done = explain_model(model, samples, out, split_name=split, report=report)
+    if _say(as_json, done.summary):
+        return
+    terminal.show_rows("Mean |SHAP value| on held-out rows, m³/m³", done.rows())
+    terminal.show_notes(done.notes)
+    terminal.show(f"tables and figures  {out}")
+
+
+if __name__ == "__main__":
+    app()
