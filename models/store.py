@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -27,7 +28,12 @@ from models.stack import StackedRegressor
 
 SCHEMA = 1
 CARD = "model.json"
+OWN_FILES = re.compile(r"model\.json|study\.toml|scores\.(csv|json)|\d+-[a-z]+\.(json|txt)")
+"""What a model folder holds; training anew into one replaces these and must not lose anything else."""
 LIBRARIES = ("xgboost", "lightgbm", "catboost", "numpy", "scikit-learn")
+
+
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]  # of a file in the folder, never elsewhere
 
 
 class _Strict(BaseModel):
@@ -48,7 +54,7 @@ class MemberCard(_Strict):
     """A base learner of a stack: its file, its trees and its share in the stack."""
 
     learner: str
-    file: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    file: FileName
     sha256: str
     trees: int
     weight: float
@@ -88,9 +94,9 @@ class ModelCard(_Strict):
     split: str
     n_folds: int
     stacks: tuple[StackCard, ...] = ()
-    scores: tuple[dict[str, str | int | float | None], ...] = ()
+    scores: tuple[dict[str, bool | str | int | float | None], ...] = ()
     libraries: dict[str, str] = Field(default_factory=lambda: {name: version(name) for name in LIBRARIES})
-    attachments: dict[str, str] = {}
+    attachments: dict[FileName, str] = {}
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -105,8 +111,14 @@ def check_target(folder: Path) -> None:
         ModelFileError: it does, or may not be; nothing of it was touched.
     """
     folder = folder.resolve()
-    if folder.exists() and not _holds_model(folder) and (not folder.is_dir() or any(folder.iterdir())):
+    files = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if (files or folder.is_file()) and not _holds_model(folder):
         raise ModelFileError(f"{folder} exists and is no model folder; name another or remove it")
+    if others := {name for name in files if not OWN_FILES.fullmatch(name)}:
+        raise ModelFileError(
+            f"{folder} also holds {', '.join(sorted(others))}, which would be lost; move that or name "
+            "another folder"
+        )
     home = next(parent for parent in folder.parents if parent.exists())
     if not home.is_dir() or not os.access(home, os.W_OK | os.X_OK):
         raise ModelFileError(f"{folder} cannot be written: {home} is no folder you may write in")
@@ -202,22 +214,21 @@ def load(
         ModelFileError: the folder is missing, incomplete, altered, or newer than this program.
     """
     folder = folder.resolve()
-    if not folder.exists() and _aside(folder).exists():
-        _aside(folder).rename(folder)
     card = read_card(folder)
-    for name, digest in card.attachments.items():
-        _check(folder, name, digest)
     by_name = {learner.name: learner for learner in learners}
     stacks = {stack.name: _load_stack(folder, stack, by_name, len(card.predictors)) for stack in card.stacks}
     return PartitionedStack(stacks.pop(WP), stacks), card
 
 
 def read_card(folder: Path) -> ModelCard:
-    """Read and check ``model.json``.
+    """Read and check ``model.json`` and the files kept beside the stacks.
 
     Raises:
         ModelFileError: see ``load``.
     """
+    folder = folder.resolve()
+    if not folder.exists() and _aside(folder).exists():
+        _aside(folder).rename(folder)
     path = folder / CARD
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
@@ -241,9 +252,12 @@ def read_card(folder: Path) -> ModelCard:
     try:
         card = ModelCard.model_validate(body)
     except ValidationError as error:
-        raise ModelFileError(f"{path} cannot be read: {error}") from None
+        found = (".".join(map(str, one["loc"])) + ": " + one["msg"] for one in error.errors())
+        raise ModelFileError(f"{path} cannot be read: {'; '.join(found)}") from None
     if WP not in {stack.name for stack in card.stacks}:
         raise ModelFileError(f"{path} names no stack {WP}")
+    for name, digest in card.attachments.items():
+        _check(folder, name, digest)
     return card
 
 

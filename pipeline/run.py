@@ -48,8 +48,9 @@ def run_example(folder: Path, *, seed: int = 0, report: Report = lambda what, sh
         report: told about progress.
 
     Raises:
-        DataError: ``folder`` cannot be written.
+        DataError: ``folder`` holds something else, or cannot be written.
     """
+    _check_folder(folder)
     region = simulate(SIDE, DAYS, STATIONS, seed)
     samples = region.samples.assign(simulated=True)
     at_station = samples["cell"].isin(region.stations["station"])
@@ -66,3 +67,12 @@ def run_example(folder: Path, *, seed: int = 0, report: Report = lambda what, sh
     prediction = predict(folder / "model", paths["table"], paths["predictions"])
     validation = validate(paths["predictions"], paths["stations"], folder / "validation")
     return Run(folder, training, prediction, validation)
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder that holds anything but an earlier run of the example."""
+    study = folder / "study.toml"
+    ours = study.is_file() and study.read_text(encoding="utf-8", errors="replace") == STUDY
+    empty = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    if not (ours or empty):
+        raise DataError(f"{folder} holds something else than this example; name another folder")

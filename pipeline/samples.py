@@ -140,6 +140,8 @@ class _Reader:
                 columns.setdefault(name, values[name])
         for name, column in self.carried.items():
             columns[name] = self.table.raw[column].iloc[rows].array
+        if "simulated" in self.table.header:
+            columns["simulated"] = self.table.marks("simulated")[rows]
         frame = pd.DataFrame(columns)
         self._refuse_doubles(frame, rows)
         return SampleTable(frame, tuple(self.features), len(water), tuple(self.notes))
@@ -170,7 +172,8 @@ class _Reader:
         for name in self.keep:
             entry = self.resolver.entry(name)
             if entry is None:
-                self.notes.append(f"{name} is not in the table and is not carried along.")
+                if not self.target:  # training carries nothing on
+                    self.notes.append(f"{name} is not in the table and is not carried along.")
             elif entry.plain and entry.column and name not in needed:
                 self.carried[name] = entry.column
             else:

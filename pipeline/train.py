@@ -125,12 +125,13 @@ def train(
     y = table.frame["sm"].to_numpy(np.float32)
 
     job = _Job(study, X, y, keys, report)
-    scores = job.scores()
+    simulated = bool("simulated" in table.frame and table.frame["simulated"].any())
+    scores = job.scores().assign(simulated=simulated)
     model, split = job.final()
     card = ModelCard(
         study=study.name,
         study_hash=study.hash,
-        simulated=bool("simulated" in table.frame and table.frame["simulated"].any()),
+        simulated=simulated,
         predictors=tuple(_predictor_cards(study, table, X)),
         split=split.name,
         n_folds=study.model.n_folds,
@@ -263,7 +264,7 @@ class _Job:
                 return self._fit(rows, split), split
             except SampleError as error:
                 self.notes.append(
-                    f"The folds of the model hold out single rows, not blocks of land: {error}."
+                    f"The folds of the model hold out single rows, as no blocks can be laid: {error}."
                 )
         split = RandomSplit(chosen.test_share, seed)
         return self._fit(rows, split), split

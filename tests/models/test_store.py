@@ -212,6 +212,14 @@ def test_a_damaged_description_is_refused_with_the_reason(folder, case):
 FILES = [f"{number}-{suffix}" for number in range(3) for suffix in MEMBERS] + ["study.toml", "scores.csv"]
 
 
+@pytest.mark.parametrize("name", ["study.toml", "scores.csv"])
+def test_the_description_alone_is_not_read_beside_a_damaged_attachment(folder, name):
+    truncate(folder / name)
+    with pytest.raises(ModelFileError, match="altered") as caught:
+        store.read_card(folder)
+    assert str(folder / name) in str(caught.value)
+
+
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize(
     ("damage", "reason"), [(Path.unlink, "is missing"), (truncate, "altered"), (flip, "altered")]
@@ -230,6 +238,10 @@ RESEALED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "an absolute file": (lambda body: first_member(body, file="/etc/passwd"), r"members\.0\.file"),
     "a Windows path": (lambda body: first_member(body, file="..\\xgboost.json"), r"members\.0\.file"),
     "the folder above": (lambda body: first_member(body, file=".."), "missing"),
+    "an attachment elsewhere": (
+        lambda body: body["attachments"].update({"../a": ""}),
+        "attachments",
+    ),
     "an unknown learner": (
         lambda body: first_member(body, learner="random-forest"),
         "no learner named random-forest is known",
@@ -335,6 +347,16 @@ def test_a_folder_of_something_else_is_refused_and_left_as_it_is(tmp_path, newer
     assert contents(tmp_path) == {f"out/{name}": text.encode() for name, text in FOREIGN[case].items()}
 
 
+def test_training_anew_loses_nothing_that_a_user_put_beside_the_model(tmp_path, newer, card):
+    out = tmp_path / "out"
+    save(out, newer, card)
+    (out / "predictions.parquet").write_text("years of work")
+    before = contents(tmp_path)
+    with pytest.raises(ModelFileError, match=r"also holds predictions\.parquet"):
+        save(out, newer, card)
+    assert contents(tmp_path) == before
+
+
 def test_a_file_in_the_place_of_the_folder_is_refused_and_left_as_it_is(tmp_path, newer, card):
     (tmp_path / "out").write_text("years of work")
     with pytest.raises(ModelFileError, match="is no model folder"):
@@ -427,6 +449,7 @@ def test_an_interruption_between_the_two_renamings_leaves_the_earlier_model_load
 
 def test_a_kill_between_the_two_renamings_leaves_the_earlier_model_loadable(folder, model, samples):
     folder.rename(folder.with_name(".model.previous"))
+    assert store.read_card(folder).study == "simulated"
     loaded, _ = store.load(folder)
     np.testing.assert_array_equal(predictions(loaded, samples), predictions(model, samples))
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
