@@ -50,12 +50,13 @@ class Plateau:
 
 @dataclass(frozen=True)
 class Run:
-    """How a fit uses the machine: threads of one fit, device, seed, and when to stop."""
+    """How a fit runs: its threads, device and seed, when to stop, and what multiplies the learning rates."""
 
     threads: int = 1
     device: Device = "cpu"
     seed: int = 0
     plateau: Plateau = Plateau()
+    pace: float = 1.0
 
 
 class Fitted(NamedTuple):
@@ -114,7 +115,7 @@ class XGBoost:
 
     def _params(self, run: Run) -> dict[str, Any]:
         return {
-            "tree_method": "hist", "max_depth": self.depth, "eta": self.learning_rate,
+            "tree_method": "hist", "max_depth": self.depth, "eta": self.learning_rate * run.pace,
             "max_bin": self.bins, "nthread": run.threads, "device": run.device, "seed": run.seed,
         }  # fmt: skip
 
@@ -178,7 +179,7 @@ class LightGBM:
 
     def _params(self, run: Run) -> dict[str, Any]:
         return {
-            "objective": "regression", "metric": "rmse", "learning_rate": self.learning_rate,
+            "objective": "regression", "metric": "rmse", "learning_rate": self.learning_rate * run.pace,
             "num_leaves": self.leaves, "max_bin": self.bins, "feature_fraction": self.feature_fraction,
             "feature_pre_filter": False, "deterministic": True, "force_row_wise": True,
             "num_threads": run.threads, "seed": run.seed, "verbosity": -1,
@@ -243,9 +244,9 @@ class CatBoost:
 
     def _new(self, trees: int, run: Run) -> catboost.CatBoostRegressor:
         return catboost.CatBoostRegressor(
-            iterations=trees, learning_rate=self.learning_rate, depth=self.depth, border_count=self.bins,
-            boosting_type="Plain", bootstrap_type="No", random_strength=0, score_function="L2",
-            leaf_estimation_iterations=1, thread_count=run.threads, random_seed=run.seed,
+            iterations=trees, learning_rate=self.learning_rate * run.pace, depth=self.depth,
+            border_count=self.bins, boosting_type="Plain", bootstrap_type="No", random_strength=0,
+            score_function="L2", leaf_estimation_iterations=1, thread_count=run.threads, random_seed=run.seed,
             task_type="GPU" if run.device == "cuda" else "CPU", allow_const_label=True,
             allow_writing_files=False, verbose=False,
         )  # fmt: skip
