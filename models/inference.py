@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +21,12 @@ from models.errors import SampleError
 from models.learners import cores
 from models.stack import StackedRegressor
 from models.trees import READERS, Forest, ObliviousTree, Splits, Tree
+
+numba: Any
+try:
+    import numba
+except ImportError:  # the libraries then predict themselves
+    numba = None
 
 BLOCK = 2048  # rows evaluated together: codes and masks of a block stay in the level-2 cache
 NATIVE_BLOCK = 65_536  # rows a call when the libraries predict: their calls cost more to start
@@ -36,7 +41,13 @@ NEVER_RIGHT = 0xFFFF  # a code no row exceeds
 
 Backend = Literal["auto", "compiled", "native"]
 
-jit = numba.njit(nogil=True, cache=True, error_model="numpy")
+
+def jit(kernel: Callable[..., None]) -> Callable[..., None]:
+    """Compile a kernel so that blocks run side by side, without the interpreter's lock."""
+    if numba is None:
+        return kernel
+    compiled: Callable[..., None] = numba.njit(nogil=True, cache=True, error_model="numpy")(kernel)
+    return compiled
 
 
 @jit
@@ -308,8 +319,8 @@ class Predictor:
     Args:
         stack: a fitted ``StackedRegressor``.
         backend: ``"compiled"`` (tables over shared bins), ``"native"`` (the libraries), or ``"auto"``:
-            compiled where it agrees with native within 1e-6 on probe rows at and just below thresholds,
-            else native with a warning.
+            compiled where numba is installed and it agrees with native within 1e-6 on probe rows at and
+            just below thresholds, else native; a disagreement is warned of.
         threads: how many blocks are worked on at once; ``None`` takes every processor.
 
     Attributes:
@@ -323,7 +334,9 @@ class Predictor:
         self.features = int(stack.n_features_in_)
         native = NativeStack(stack, self.threads)
         self._engine: CompiledStack | NativeStack = native
-        if backend != "native":
+        if numba is None and backend == "compiled":
+            raise ValueError("compiled trees need the package numba, which is not installed")
+        if numba is not None and backend != "native":
             compiled = CompiledStack(stack)
             worst = _disagreement(compiled, native)
             if worst <= AGREEMENT:

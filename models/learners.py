@@ -86,7 +86,7 @@ class Learner(Protocol):
         """Predict with the library's own predictor."""
 
     def save(self, model: Any, path: Path) -> None:
-        """Write the library's native text format."""
+        """Write the library's native format."""
 
     def load(self, path: Path) -> Any:
         """Read what ``save`` wrote; runs no code from the file."""
@@ -229,7 +229,7 @@ class CatBoost:
     """Oblivious trees (Prokhorenkova et al. 2018), plain boosting: all predictors are numeric."""
 
     name: ClassVar[str] = "catboost"
-    suffix: ClassVar[str] = ".json"
+    suffix: ClassVar[str] = ".cbm"
 
     trees: int = 500
     learning_rate: float = 0.4
@@ -271,12 +271,12 @@ class CatBoost:
         return np.asarray(model.predict(X, thread_count=threads), np.float64)
 
     def save(self, model: catboost.CatBoost, path: Path) -> None:
-        """Write CatBoost's JSON model."""
-        model.save_model(str(path), format="json")
+        """Write CatBoost's own binary model; its JSON rounds the last digit of the leaves."""
+        model.save_model(str(path))
 
     def load(self, path: Path) -> catboost.CatBoost:
-        """Read CatBoost's JSON model."""
-        return catboost.CatBoostRegressor().load_model(str(path), format="json")
+        """Read CatBoost's own binary model."""
+        return catboost.CatBoostRegressor().load_model(str(path))
 
 
 @dataclass(frozen=True)

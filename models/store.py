@@ -1,4 +1,4 @@
-"""A fitted model as a folder: each library's native text format, and ``model.json`` that describes it.
+"""A fitted model as a folder: each library's native format, and ``model.json`` that describes it.
 
 Nothing in the folder is code and nothing is unpickled. ``model.json`` bears a schema version and the SHA-256
 of every file and of itself, so that a truncated, altered or newer folder is refused with the reason and never
@@ -28,7 +28,7 @@ from models.stack import StackedRegressor
 
 SCHEMA = 1
 CARD = "model.json"
-OWN_FILES = re.compile(r"model\.json|study\.toml|scores\.(csv|json)|\d+-[a-z]+\.(json|txt)")
+OWN_FILES = re.compile(r"model\.json|study\.toml|scores\.(csv|json)|\d+-[a-z]+\.(json|txt|cbm)")
 """What a model folder holds; training anew into one replaces these and must not lose anything else."""
 LIBRARIES = ("xgboost", "lightgbm", "catboost", "numpy", "scikit-learn")
 

@@ -231,3 +231,12 @@ def test_scratch_memory_does_not_grow_with_the_rows(predictors, rows):
 
     few, many = peak(150), peak(450)
     assert many < few + rows[0].nbytes * BLOCK  # less than one more block of rows
+
+
+def test_without_numba_the_libraries_predict(stack, samples, monkeypatch):
+    monkeypatch.setattr(inference, "numba", None)
+    predictor = Predictor(stack)
+    assert predictor.backend == "native"
+    np.testing.assert_allclose(predictor.predict(samples.X), stack.predict(samples.X), atol=1e-6)
+    with pytest.raises(ValueError, match="need the package numba"):
+        Predictor(stack, "compiled")

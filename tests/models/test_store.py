@@ -23,7 +23,7 @@ from models.splits import RandomSplit, SampleKeys
 from models.stack import StackedRegressor
 from models.store import ModelCard, PredictorCard
 
-MEMBERS = ("xgboost.json", "lightgbm.txt", "catboost.json")
+MEMBERS = ("xgboost.json", "lightgbm.txt", "catboost.cbm")
 STUDY = 'name = "simulated" # m³/m³\n'
 SAMPLES = {"hills": 500, "plain": 1500, WP: 2000}
 
@@ -128,13 +128,14 @@ def test_model_json_says_in_plain_words_what_the_folder_is(saved):
     assert (saved / "study.toml").read_text(encoding="utf-8") == STUDY
 
 
-def test_the_folder_holds_each_librarys_text_and_what_model_json_lists_and_no_more(saved):
+def test_the_folder_holds_each_librarys_native_file_and_what_model_json_lists_and_no_more(saved):
     body = json.loads((saved / "model.json").read_text(encoding="utf-8"))
     listed = {member["file"] for stack in body["stacks"] for member in stack["members"]}
     assert listed == {f"{number}-{suffix}" for number in range(3) for suffix in MEMBERS}
     assert {path.name for path in saved.iterdir()} == {*listed, *body["attachments"], "model.json"}
     for path in saved.iterdir():
-        path.read_text(encoding="utf-8")  # text, where a pickle is bytes
+        with pytest.raises(pickle.UnpicklingError):
+            pickle.loads(path.read_bytes())  # noqa: S301
 
 
 def test_neither_saving_nor_loading_pickles(model, card, samples, tmp_path, monkeypatch):
