@@ -164,7 +164,7 @@ def explain_model(
         template(study),
         out,
         seed=study.model.seed,
-        simulated=card.simulated or bool("simulated" in table.frame and table.frame["simulated"].any()),
+        simulated=card.simulated or table.simulated,
         units=feature_units(study),
         progress=progress,
     )

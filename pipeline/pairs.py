@@ -20,6 +20,8 @@ from pipeline.errors import DataError
 from pipeline.tables import Table, Values, as_text, first, share
 
 MOISTURE = Variable("m³/m³", -0.1, 1)  # regressions and dry probes give values a little below zero
+# Readings within a day are no pairs of their own.
+REPEATS = ("station", "a station and day", "keep one a day (average readings within a day)")
 RANGES = {
     "sm": MOISTURE,
     "smap": MOISTURE,
@@ -137,7 +139,7 @@ def _read(path: Path, value: str, optional: tuple[str, ...]) -> StationTable:
     if value in table.raw and np.isnan(columns[value]).all():
         table.problems.append(f"{value}: none of {len(table.raw):,} rows has a value; check the export")
     rows = pd.DataFrame(columns, index=table.raw.index)
-    _refuse_doubles(table, rows)
+    table.refuse_repeats(rows, "station", np.arange(len(rows)), REPEATS)
     if table.problems:
         raise DataError("\n".join(f"{path}: {problem}" for problem in table.problems))
     return StationTable(
@@ -157,18 +159,3 @@ def _numbers(table: Table, name: str) -> Values:
             f"convert it to {known.unit}{fix} and leave no-data codes empty"
         )
     return values
-
-
-def _refuse_doubles(table: Table, rows: pd.DataFrame) -> None:
-    """Refuse a station-day given twice: readings within a day are no pairs of their own."""
-    if not {"station", "date"} <= set(rows):
-        return
-    known = rows[["station", "date"]].notna().all(axis=1)
-    twice = (rows.duplicated(["station", "date"]) & known).to_numpy(np.bool_)
-    if twice.any():
-        double = rows.iloc[first(twice)]
-        table.problems.append(
-            f"station, date: {share(twice)} rows repeat a station and day, the first {double['station']} on "
-            f"{double['date']:%Y-%m-%d} in row {first(twice) + 1}; keep one a day (average readings within "
-            "a day)"
-        )

@@ -6,9 +6,7 @@ so that units and formulas are those of training; a model is never fed predictor
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from models import store
 from models.store import ModelCard
 from pipeline.errors import DataError
 from pipeline.samples import read_samples
+from pipeline.staging import whole
 from pipeline.study import Study
 from pipeline.train import STUDY_FILE
 
@@ -127,15 +126,11 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
     Raises:
         DataError: the file cannot be written.
     """
-    beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        WRITERS[path.suffix](frame, beside)
-        beside.replace(path)
+        with whole(path) as beside:
+            WRITERS[path.suffix](frame, beside)
     except OSError as error:
         raise DataError(
             f"{path} cannot be written: {error.strerror or error}; name a file in a folder you own"
         ) from error
-    finally:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)

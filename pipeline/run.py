@@ -12,6 +12,7 @@ from pathlib import Path
 from pipeline.errors import DataError
 from pipeline.example import simulate
 from pipeline.predict import Prediction, predict, write_table
+from pipeline.staging import whole
 from pipeline.train import Report, Training, train
 from pipeline.validate import ValidationResult, validate
 
@@ -60,7 +61,8 @@ def run_example(folder: Path, *, seed: int = 0, report: Report = lambda what, sh
     write_table(region.stations.assign(simulated=True), paths["stations"])
     study = folder / "study.toml"
     try:
-        study.write_text(STUDY, encoding="utf-8")
+        with whole(study) as beside:
+            beside.write_text(STUDY, encoding="utf-8")
     except OSError as error:
         raise DataError(f"{study} cannot be written: {error.strerror}; name a folder you own") from error
     training = train(paths["samples"], study, folder / "model", report=report)

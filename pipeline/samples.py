@@ -52,6 +52,11 @@ class SampleTable:
     rows_read: int
     notes: tuple[str, ...]
 
+    @property
+    def simulated(self) -> bool:
+        """Whether any of the samples is marked as simulated."""
+        return "simulated" in self.frame and bool(self.frame["simulated"].any())
+
 
 def feature_names(study: Study) -> list[str]:
     """The feature columns of a study in order; land cover (``lc``) is four of them."""
@@ -143,7 +148,9 @@ class _Reader:
         if "simulated" in self.table.header:
             columns["simulated"] = self.table.marks("simulated")[rows]
         frame = pd.DataFrame(columns)
-        self._refuse_doubles(frame, rows)
+        # A cell-day's copy would be tested on what was trained.
+        remedy = "keep one row of each, or map the id that tells them apart"
+        self.table.refuse_repeats(frame, "cell", rows, (self.id, "a cell-day", remedy))
         return SampleTable(frame, tuple(self.features), len(water), tuple(self.notes))
 
     def _known(self, name: str) -> bool:
@@ -314,18 +321,4 @@ class _Reader:
                 f"{shown}: {share(outside)} values outside {variable.low:g}..{variable.high:g}{unit} "
                 f"({np.nanmin(column):.4g} to {np.nanmax(column):.4g}, the first in row "
                 f"{rows[first(outside)] + 1}); {hint}"
-            )
-
-    def _refuse_doubles(self, frame: pd.DataFrame, rows: NDArray[np.intp]) -> None:
-        """Refuse a cell-day given twice: its copy would be tested on what was trained."""
-        if not {"cell", "date"} <= set(frame):
-            return
-        known = frame[["cell", "date"]].notna().all(axis=1)
-        twice = (frame.duplicated(["cell", "date"]) & known).to_numpy(np.bool_)
-        if twice.any():
-            double = frame.iloc[first(twice)]
-            self.problems.append(
-                f"{self.id}, date: {share(twice)} rows repeat a cell-day, the first {double['cell']} on "
-                f"{double['date']:%Y-%m-%d} in row {rows[first(twice)] + 1}; keep one row of each, or map "
-                "the id that tells them apart"
             )

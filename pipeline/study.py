@@ -10,10 +10,8 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-import os
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
-from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -34,6 +32,7 @@ from models.splits import BLOCK_KM, GAP_DAYS, MINIMUM_SAMPLES, N_FOLDS, TEST_SHA
 from pipeline.columns import LAND_COVER, PREDICTORS, Column, mistakes
 from pipeline.errors import ConfigError
 from pipeline.mistakes import described, nearest
+from pipeline.staging import whole
 
 SPLITS = tuple(split.name for split in standard_splits())
 PRESETS: dict[str, dict[str, dict[str, object]]] = {
@@ -416,13 +415,10 @@ def write_template(path: Path, example: str | None = None, *, overwrite: bool = 
     if path.exists() and not overwrite:
         raise ConfigError(f"{path} is already there and stays as it is; name another file")
     text = (TEMPLATES / f"{example or 'study'}.toml").read_text(encoding="utf-8")
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
+        with whole(path) as beside:
+            beside.write_text(text, encoding="utf-8")
     except OSError as error:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
         raise ConfigError(
             f"{path} cannot be written: {error.strerror}; name a file in a folder you own"
         ) from error

@@ -126,6 +126,29 @@ class Table:
         text = as_text(self.raw[column]).str.lower()
         return (text.notna() & ~text.isin(NO)).to_numpy(np.bool_)
 
+    def refuse_repeats(
+        self, frame: pd.DataFrame, place: str, rows: NDArray[np.intp], told: tuple[str, str, str]
+    ) -> None:
+        """Make a problem of a place and day given twice.
+
+        Args:
+            frame: ``place`` and ``date`` of some rows; without one of the columns nothing is checked.
+            place: the column of the ids.
+            rows: where the rows of ``frame`` stand in the file.
+            told: in the message: the id's name in the file, what is repeated, and what to do.
+        """
+        if not {place, "date"} <= set(frame):
+            return
+        known = frame[[place, "date"]].notna().all(axis=1)
+        twice = (frame.duplicated([place, "date"]) & known).to_numpy(np.bool_)
+        if twice.any():
+            double = frame.iloc[first(twice)]
+            name, what, remedy = told
+            self.problems.append(
+                f"{name}, date: {share(twice)} rows repeat {what}, the first {double[place]} on "
+                f"{double['date']:%Y-%m-%d} in row {rows[first(twice)] + 1}; {remedy}"
+            )
+
     def _refuse_missing(self, name: str, columns: list[str], values: pd.Series, hint: str = "") -> None:
         bad = values.isna().to_numpy()
         if bad.any():

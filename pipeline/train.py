@@ -125,13 +125,12 @@ def train(
     y = table.frame["sm"].to_numpy(np.float32)
 
     job = _Job(study, X, y, keys, report)
-    simulated = bool("simulated" in table.frame and table.frame["simulated"].any())
-    scores = job.scores().assign(simulated=simulated)
+    scores = job.scores().assign(simulated=table.simulated)
     model, split = job.final()
     card = ModelCard(
         study=study.name,
         study_hash=study.hash,
-        simulated=simulated,
+        simulated=table.simulated,
         predictors=tuple(_predictor_cards(study, table, X)),
         split=split.name,
         n_folds=study.model.n_folds,
