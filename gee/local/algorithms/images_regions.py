@@ -1,0 +1,324 @@
+"""Statistics and samples of images over regions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from gee.local.errors import EngineError
+from gee.local.geometries import Geometry
+from gee.local.images import Image, aggregation_projection, region_grid, saturated
+from gee.local.noise import uniform_noise
+from gee.local.projections import Projection, transformer
+from gee.local.reducers import Reducer
+from gee.local.regions import inside
+from gee.local.registry import algorithm
+from gee.local.values import Collection, Date, Feature
+from gee.local.zonal import Part, Reduction, parts, reduce_regions
+
+
+def _footprint(image: Image, given: Geometry | None) -> Geometry:
+    region = given if given is not None else image.geometry
+    if region is None:
+        raise EngineError("The geometry for image aggregation must not be unbounded.")
+    return region
+
+
+@algorithm("Image.reduceRegion")
+def reduce_region(
+    image: Image,
+    reducer: Reducer,
+    geometry: Geometry | None,
+    scale: float | None,
+    crs: Projection | None,
+    transform: Sequence[float] | None,
+    best_effort: bool,
+    max_pixels: float,
+    _: float,
+) -> dict[str, Any]:
+    """A reducer over all the pixels of a region, by band name."""
+    reduction = Reduction.of(reducer, image, by_band=True)
+    region = _footprint(image, geometry)
+    projection = aggregation_projection(image, crs, transform, scale)
+    if best_effort:
+        grid = region_grid(region, projection)
+        while grid.width * grid.height > max_pixels:
+            projection = projection.rescaled(2, 2)
+            grid = region_grid(region, projection)
+    for _, found in reduce_regions(image, reduction, [region], projection, max_pixels):
+        return found
+    raise AssertionError
+
+
+@algorithm("Image.reduceRegions")
+def reduce_each(
+    image: Image,
+    collection: Collection,
+    reducer: Reducer,
+    scale: float | None,
+    crs: Projection | None,
+    transform: Sequence[float] | None,
+    *_: Any,
+) -> Collection:
+    """A reducer over the pixels of each feature, as properties added to it."""
+    reduction = Reduction.of(reducer, image, by_band=False)
+    projection = aggregation_projection(image, crs, transform, scale)
+
+    def features() -> Iterator[Feature]:
+        given = list(collection)
+        regions = [feature.geometry for feature in given]
+        for index, found in reduce_regions(image, reduction, regions, projection, math.inf):
+            yield given[index].having({name: value for name, value in found.items() if value is not None})
+
+    return collection.of(features())
+
+
+def _values(part: Part, image: Image, chosen: NDArray[np.bool_]) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
+    """Values and validity of each band at the chosen pixels."""
+    shape = part.grid.shape
+    values = [
+        saturated(raster.values[chosen], band.type)
+        for raster, band in zip(part.rasters, image.bands, strict=True)
+    ]
+    return values, [raster.valid(shape)[chosen] for raster in part.rasters]
+
+
+def _property(values: NDArray[Any], index: int) -> Any:
+    value = values[index]
+    return value if isinstance(value, np.ndarray) else value.item()
+
+
+def _centres(part: Part, chosen: NDArray[np.bool_]) -> list[Geometry]:
+    x, y = part.grid.centres()
+    lon, lat = transformer(part.grid.crs, "EPSG:4326").transform(x[chosen], y[chosen])
+    return [Geometry(shapely.Point(a, b)) for a, b in zip(lon.tolist(), lat.tolist(), strict=True)]
+
+
+def _rows(
+    part: Part, image: Image, chosen: NDArray[np.bool_], drop_nulls: bool, geometries: bool
+) -> Iterator[tuple[dict[str, Any], Geometry | None]]:
+    """Properties and geometry of each sampled pixel."""
+    values, valid = _values(part, image, chosen)
+    points = _centres(part, chosen) if geometries else None
+    for index in range(int(chosen.sum())):
+        row = {
+            name: _property(band, index)
+            for name, band, ok in zip(image.names, values, valid, strict=True)
+            if ok[index]
+        }
+        if drop_nulls and len(row) < len(values):
+            continue
+        yield row, None if points is None else points[index]
+
+
+def _lottery(part: Part, seed: int) -> NDArray[np.float64]:
+    """A number in [0, 1) for each pixel, by its place and the seed."""
+    return uniform_noise(part.grid, seed)
+
+
+@algorithm("Image.sample")
+def sample(
+    image: Image,
+    region: Geometry | None,
+    scale: float | None,
+    projection: Projection | None,
+    factor: float | None,
+    pixels: int | None,
+    seed: int,
+    drop_nulls: bool,
+    _: float,
+    geometries: bool,
+) -> Collection:
+    """A feature per pixel of a region, or of a random share or number of them."""
+    if factor is not None and pixels is not None:
+        raise EngineError("Only one of 'factor' and 'numPixels' may be specified.")
+    bounds = _footprint(image, region)
+    grid_projection = aggregation_projection(image, projection, None, scale)
+    share = factor
+    if pixels is not None:
+        grid = region_grid(bounds, grid_projection)
+        # As documented, the number is approximate: pixels are chosen one by one.
+        share = pixels / max(1, grid.width * grid.height)
+
+    def features() -> Iterator[Feature]:
+        count = 0
+        for part in parts(image.bands, [bounds], grid_projection):
+            chosen = inside(bounds, part.grid)
+            if share is not None:
+                chosen = chosen & (_lottery(part, seed) < share)
+            for row, point in _rows(part, image, chosen, drop_nulls, geometries):
+                yield Feature({"system:index": str(count), **row}, point)
+                count += 1
+
+    return Collection({}, features())
+
+
+@algorithm("Image.sampleRegions")
+def sample_regions(
+    image: Image,
+    collection: Collection,
+    properties: Sequence[str] | None,
+    scale: float | None,
+    projection: Projection | None,
+    _: float,
+    geometries: bool,
+) -> Collection:
+    """A feature per pixel of each feature, with the feature's properties; masked pixels give none."""
+    grid_projection = aggregation_projection(image, projection, None, scale)
+
+    def features() -> Iterator[Feature]:
+        given = list(collection)
+        regions = [feature.geometry for feature in given]
+        found: dict[int, list[Feature]] = {}
+        for part in parts(image.bands, regions, grid_projection):
+            region = regions[part.region]
+            assert region is not None
+            kept = {
+                name: value
+                for name, value in given[part.region].properties.items()
+                if name != "system:index" and (properties is None or name in properties)
+            }
+            rows = found.setdefault(part.region, [])
+            index = given[part.region].properties.get("system:index", str(part.region))
+            for row, point in _rows(part, image, inside(region, part.grid), True, geometries):
+                rows.append(Feature({"system:index": f"{index}_{len(rows)}", **kept, **row}, point))
+        for index in range(len(given)):
+            yield from found.get(index, ())
+
+    return collection.of(features())
+
+
+@algorithm("Image.stratifiedSample")
+def stratified_sample(
+    image: Image,
+    points: int,
+    class_band: str | None,
+    region: Geometry | None,
+    scale: float | None,
+    projection: Projection | None,
+    seed: int,
+    class_values: Sequence[int] | None,
+    class_points: Sequence[int] | None,
+    drop_nulls: bool,
+    _: float,
+    geometries: bool,
+) -> Collection:
+    """Up to so many random pixels of each class of a band."""
+    if (class_values is None) != (class_points is None) or len(class_values or ()) != len(class_points or ()):
+        raise EngineError("'classValues' and 'classPoints' must be lists of the same length.")
+    bounds = _footprint(image, region)
+    name = class_band if class_band is not None else _first_integer_band(image)
+    position = image.names.index(image.band(name).name)
+    wanted = dict(zip(class_values or (), class_points or (), strict=True))
+    grid_projection = aggregation_projection(image, projection, None, scale)
+
+    def features() -> Iterator[Feature]:
+        drawn: dict[int, list[tuple[float, dict[str, Any], Geometry | None]]] = {}
+        for part in parts(image.bands, [bounds], grid_projection):
+            shape = part.grid.shape
+            chosen = inside(bounds, part.grid) & part.rasters[position].valid(shape)
+            luck = _lottery(part, seed)[chosen]
+            values, valid = _values(part, image, chosen)
+            sites = _centres(part, chosen) if geometries else None
+            for code in np.unique(values[position]).tolist():
+                most = wanted.get(int(code), points)
+                here = np.nonzero(values[position] == code)[0]
+                if drop_nulls:
+                    here = here[np.logical_and.reduce([ok[here] for ok in valid])]
+                kept = drawn.setdefault(int(code), [])
+                for index in here[np.argsort(luck[here], kind="stable")[:most]].tolist():
+                    row = {
+                        band.name: _property(array, index)
+                        for band, array, ok in zip(image.bands, values, valid, strict=True)
+                        if ok[index]
+                    }
+                    kept.append((float(luck[index]), row, None if sites is None else sites[index]))
+                kept.sort(key=lambda item: item[0])
+                del kept[most:]
+        count = 0
+        for code in sorted(drawn):
+            for _luck, row, point in drawn[code]:
+                yield Feature({"system:index": str(count), **row}, point)
+                count += 1
+
+    return Collection({}, features())
+
+
+def _first_integer_band(image: Image) -> str:
+    for band in image.bands:
+        if band.type.precision == "int":
+            return band.name
+    raise EngineError("The image has no integer band to take the classes from.")
+
+
+@algorithm("Image.sampleRectangle")
+def sample_rectangle(
+    image: Image,
+    region: Geometry | None,
+    properties: Sequence[str] | None,
+    default: float | None,
+    default_arrays: dict[str, Any] | None,
+) -> Feature:
+    """A rectangle of pixels as one array property per band."""
+    bounds = _footprint(image, region)
+    found: dict[str, Any] = {
+        name: value
+        for name, value in image.properties.items()
+        if properties is None or name in properties
+    }
+    for band in image.bands:
+        grid = region_grid(bounds, band.projection, 262_144)
+        [raster] = Image({}, (band,)).read(grid)
+        values = raster.values.copy()
+        masked = ~raster.valid(grid.shape)
+        if masked.any():
+            fallback = (default_arrays or {}).get(band.name, default)
+            if fallback is None:
+                raise EngineError(
+                    f"Fully or partially masked band '{band.name}' encountered, and no default value was set."
+                )
+            values[masked] = fallback
+        found[band.name] = values
+    return Feature(found, bounds)
+
+
+@algorithm("ImageCollection.getRegion")
+def get_region(
+    collection: Collection,
+    geometry: Geometry,
+    scale: float | None,
+    crs: Projection | None,
+    transform: Sequence[float] | None,
+) -> list[list[Any]]:
+    """A table of pixels: a header, then id, longitude, latitude, time and bands of every image's pixels."""
+    images: list[Image] = list(collection)
+    if not images:
+        raise EngineError("No images in the collection.")
+    names = images[0].names
+    table: list[list[Any]] = [["id", "longitude", "latitude", "time", *names]]
+    for image in images:
+        chosen_image = replace(image, bands=tuple(image.band(name) for name in names))
+        start = image.properties.get("system:time_start")
+        moment = start.millis if isinstance(start, Date) else start
+        projection = aggregation_projection(chosen_image, crs, transform, scale)
+        for part in parts(chosen_image.bands, [geometry], projection):
+            chosen = inside(geometry, part.grid)
+            values, valid = _values(part, chosen_image, chosen)
+            for index, point in enumerate(_centres(part, chosen)):
+                cells = [
+                    _property(band, index) if ok[index] else None
+                    for band, ok in zip(values, valid, strict=True)
+                ]
+                lon, lat = point.shape.coords[0]
+                table.append([image.properties.get("system:index"), lon, lat, moment, *cells])
+                if len(table) * len(table[0]) > 1_048_576:
+                    raise EngineError("ImageCollection.getRegion: Too many values: more than 1048576.")
+    return table
+
+
