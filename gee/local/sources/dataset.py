@@ -106,9 +106,9 @@ class Scene:
         bands: in catalogue order.
         properties: without the ``system:`` ones.
         footprint: closed ring of longitude and latitude; None is the whole grid.
-        read: values and validity (True is valid; stored images may have fractions instead) of the bands asked,
-            in that order, over a window of the grid that these bands share. Pixels outside the grid are invalid. The same pixel has the same value
-            whichever window asks for it; any thread may call.
+        read: values and validity (True is valid; a stored image may have fractions) of the bands asked, in
+            that order, over a window of the grid that these bands share. Pixels outside it are invalid. The
+            same pixel has the same value whichever window asks for it; any thread may call.
     """
 
     id: str
