@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from pipeline import local_commands
 from pipeline.errors import USER_MISTAKES, GeeSmapError
 from pipeline.staging import without_nan
 
@@ -43,6 +44,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Daily 1 km soil moisture from 9 km SMAP L4.",
 )
+app.add_typer(local_commands.app, name="local")
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Out = Annotated[Path, typer.Option(help="Folder to write.")]

@@ -163,6 +163,7 @@ class Closure:
         self._frame = frame
 
     def __call__(self, *positional: Any, **named: Any) -> Any:
+        """The value of the body for these arguments; positional ones in the order of the definition."""
         if len(positional) > len(self.names):
             positional = positional[: len(self.names)]
         arguments = dict(zip(self.names, positional, strict=False)) | named

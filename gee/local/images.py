@@ -23,6 +23,10 @@ from gee.local.projections import WGS84, Grid, Projection, covering
 from gee.local.registry import promotion
 from gee.local.values import Collection, Element, PixelType, type_of
 
+INVALID_DEFAULT = (
+    "The default WGS84 projection is invalid for aggregations. Specify a scale or crs & crs_transform."
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Band:
@@ -271,9 +275,7 @@ def aggregation_projection(
     if scale is not None:
         return base.at_scale(scale)
     if crs is None and base.is_default and any(band.extent is None for band in image.bands):
-        raise EngineError(
-            "The default WGS84 projection is invalid for aggregations. Specify a scale or crs & crs_transform."
-        )
+        raise EngineError(INVALID_DEFAULT)
     return base
 
 

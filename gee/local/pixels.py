@@ -300,7 +300,9 @@ def _plan(wanted: Sequence[Pixels], grid: Grid) -> Plan:
     """Visit every needed (node, margin) once, inputs first, with a stack of our own."""
     places: dict[tuple[Pixels, tuple[int, int]], int] = {}
     order: list[tuple[Pixels, tuple[int, int], list[tuple[Pixels, tuple[int, int]]]]] = []
-    stack: list[tuple[Pixels, tuple[int, int], bool]] = [(pixels, (0, 0), False) for pixels in reversed(wanted)]
+    stack: list[tuple[Pixels, tuple[int, int], bool]] = [
+        (pixels, (0, 0), False) for pixels in reversed(wanted)
+    ]
     while stack:
         pixels, margin, ready = stack.pop()
         if (pixels, margin) in places:
@@ -370,9 +372,7 @@ class Window(NamedTuple):
     width: int
 
 
-def tiles(
-    wanted: Sequence[Pixels], grid: Grid, size: int = TILE
-) -> Iterator[tuple[Window, list[Raster]]]:
+def tiles(wanted: Sequence[Pixels], grid: Grid, size: int = TILE) -> Iterator[tuple[Window, list[Raster]]]:
     """Compute nodes over a grid, tile by tile in reading order; memory does not grow with the grid."""
     prepare(wanted)
     for row in range(0, grid.height, size):

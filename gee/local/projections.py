@@ -81,7 +81,7 @@ class Projection:
         return side * float(crs_of(self.crs).axis_info[0].unit_conversion_factor)
 
     def at_scale(self, metres: float) -> Projection:
-        """The same origin and directions, with pixels of so many metres where the projection is true to scale."""
+        """The same origin and directions, with pixels of a nominal scale."""
         if not (math.isfinite(metres) and metres > 0):
             raise EngineError(f"Scale must be positive, got {metres}.")
         factor = metres / self.nominal_scale
@@ -151,7 +151,7 @@ class Grid:
         return self.projection.to_crs(columns, rows)
 
     def outline(self, crs: str, points_per_side: int = 21) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Points along the border and across the grid, in another coordinate system; not-finite ones dropped."""
+        """Points along the border and across the grid, where they have a place in another system."""
         columns, rows = np.meshgrid(
             np.linspace(0, self.width, points_per_side), np.linspace(0, self.height, points_per_side)
         )
@@ -161,7 +161,7 @@ class Grid:
         return x[good], y[good]
 
     def offset_in(self, projection: Projection) -> tuple[int, int] | None:
-        """Row and column of this grid's origin in the pixels of a projection, or None when they do not align."""
+        """Row and column of this grid's origin in a projection's pixels; None when they do not align."""
         if projection.crs != self.crs:
             return None
         mine, its = self.projection.transform, projection.transform

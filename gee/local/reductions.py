@@ -41,7 +41,8 @@ def reduce_rasters(reducer: Reducer, stacks: Sequence[Sequence[Raster]]) -> list
     else:
         for rasters in zip(*stacks, strict=True):
             layers.add(
-                [raster.full(shape).values for raster in rasters], [_weights(raster, shape) for raster in rasters]
+                [raster.full(shape).values for raster in rasters],
+                [_weights(raster, shape) for raster in rasters],
             )
         results = layers.result()
     return [Raster(result, None if valid.all() else valid) for result, valid in results]

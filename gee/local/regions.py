@@ -18,8 +18,8 @@ from rasterio import features
 
 from gee.local.errors import EngineError
 from gee.local.geometries import Geometry
-from gee.local.shapes import valid
 from gee.local.projections import Grid
+from gee.local.shapes import valid
 
 
 def affine_of(grid: Grid) -> Affine:

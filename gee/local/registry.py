@@ -161,7 +161,7 @@ def apply(name: str, arguments: Mapping[str, Any]) -> Any:
     try:
         return function(*values)
     except EngineError as error:
-        raise error.within(name)
+        raise error.within(name) from error.__cause__
 
 
 def type_name(value: Any) -> str:
@@ -172,7 +172,12 @@ def type_name(value: Any) -> str:
         return "Integer"
     if isinstance(value, (float, np.floating)):
         return "Float"
-    names: dict[type, str] = {str: "String", list: "List<Object>", tuple: "List<Object>", dict: "Dictionary<Object>"}
+    names: dict[type, str] = {
+        str: "String",
+        list: "List<Object>",
+        tuple: "List<Object>",
+        dict: "Dictionary<Object>",
+    }
     if isinstance(value, np.ndarray):
         return "Array"
     if isinstance(value, Collection):

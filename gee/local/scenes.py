@@ -56,7 +56,9 @@ class SceneBand:
     def _tile(self, level: int, row: int, column: int) -> tuple[Raster, int]:
         side = self._side
         reach = side << level
-        outside = row < 0 or column < 0 or row * reach >= self._grid.height or column * reach >= self._grid.width
+        outside = (
+            row < 0 or column < 0 or row * reach >= self._grid.height or column * reach >= self._grid.width
+        )
         if outside:
             return Raster(np.zeros((1, 1), self._spec.dtype), np.zeros((1, 1), np.bool_)), 2
         if level:

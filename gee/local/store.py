@@ -227,7 +227,9 @@ class AssetStore:
             insert_asset(connection, name, new, Policy.of(owner=caller), content=content, files=files)
             return self._read(connection, name)
 
-    def check_creation(self, name: str, asset_type: str, caller: Identity, *, overwrite: bool = False) -> None:
+    def check_creation(
+        self, name: str, asset_type: str, caller: Identity, *, overwrite: bool = False
+    ) -> None:
         """Refuse what ``create`` would refuse, before the content is made.
 
         Raises:

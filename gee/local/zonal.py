@@ -87,7 +87,9 @@ def parts(
         top, left = tile_row * TILE, tile_column * TILE
         here = tree.query(shapely.box(left, top, left + TILE, top + TILE))
         cut = [
-            (spans[i].region, *_overlap(spans[i], top, left)) for i in sorted(here) if _meets(spans[i], top, left)
+            (spans[i].region, *_overlap(spans[i], top, left))
+            for i in sorted(here)
+            if _meets(spans[i], top, left)
         ]
         if not cut:
             continue
@@ -145,7 +147,8 @@ class _Gathered:
 
     def results(self) -> list[Result]:
         joined = [
-            (np.concatenate([v for v, _ in kept]), np.concatenate([w for _, w in kept])) for kept in self._inputs
+            (np.concatenate([v for v, _ in kept]), np.concatenate([w for _, w in kept]))
+            for kept in self._inputs
         ]
         return self._reducer.reduce(joined)
 
@@ -200,7 +203,9 @@ class Reduction:
             for group in self.groups
         ]
 
-    def fold(self, running: Sequence[Accumulator], part: Part, region: Geometry, bands: Sequence[Band]) -> None:
+    def fold(
+        self, running: Sequence[Accumulator], part: Part, region: Geometry, bands: Sequence[Band]
+    ) -> None:
         """Take the pixels of a region that lie on a tile."""
         weights: dict[bool, NDArray[Any]] = {}
         chosen: dict[bool, NDArray[np.bool_]] = {}
@@ -241,7 +246,11 @@ def empty(reduction: Reduction, bands: Sequence[Band]) -> dict[str, Any]:
 
 
 def reduce_regions(
-    image: Image, reduction: Reduction, regions: Sequence[Geometry | None], projection: Projection, limit: float
+    image: Image,
+    reduction: Reduction,
+    regions: Sequence[Geometry | None],
+    projection: Projection,
+    limit: float,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Outputs of a reduction for each region, by the region's position, in order."""
     running: dict[int, Sequence[Accumulator]] = {}
@@ -249,12 +258,10 @@ def reduce_regions(
         if part.region not in running:
             running[part.region] = reduction.begin(image.bands)
         region = regions[part.region]
-        assert region is not None
+        assert region is not None  # noqa: S101 - narrows the type
         reduction.fold(running[part.region], part, region, image.bands)
     for index, region in enumerate(regions):
         if index in running and region is not None:
             yield index, reduction.finish(running[index])
         else:
             yield index, empty(reduction, image.bands)
-
-

@@ -40,7 +40,9 @@ MARGIN, DAYS = 20, 60  # days before and after the series, and of the series
 class Held:
     """A band that is an array, counting how often each of its windows is read."""
 
-    def __init__(self, name: str, values: NDArray[Any], valid: NDArray[np.bool_] | None, reads: Counter[Any]) -> None:
+    def __init__(
+        self, name: str, values: NDArray[Any], valid: NDArray[np.bool_] | None, reads: Counter[Any]
+    ) -> None:
         self.key = name.encode()
         self.projection = UTM
         self._values, self._valid, self._reads = values, valid, reads
@@ -55,7 +57,9 @@ class Held:
         return Raster(self._values[here], None if self._valid is None else self._valid[here])
 
 
-def image(name: str, values: NDArray[Any], valid: NDArray[np.bool_] | None, reads: Counter[Any], **more: Any) -> Image:
+def image(
+    name: str, values: NDArray[Any], valid: NDArray[np.bool_] | None, reads: Counter[Any], **more: Any
+) -> Image:
     """An image of one float band."""
     pixels = SourcePixels(Held(name, values, valid, reads))
     extent = Grid(UTM, values.shape[1], values.shape[0])
@@ -135,7 +139,9 @@ def filled_and_smoothed(collection: Any) -> Any:
     return ee.Image.cat(smooth)
 
 
-def filled_and_smoothed_in_numpy(values: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+def filled_and_smoothed_in_numpy(
+    values: NDArray[np.float32], valid: NDArray[np.bool_]
+) -> NDArray[np.float32]:
     """The same on a stack (days, rows, columns), NaN where it stays missing."""
     days = np.arange(len(values), dtype=np.float32)[:, None, None]
     before_value, before_day = np.zeros_like(values), np.full_like(values, -np.inf)
@@ -187,7 +193,10 @@ def series(rounds: int = 3) -> None:
         assert np.array_equal(shown, np.isfinite(expected[day]))
         assert np.allclose(raster.values[shown], expected[day][shown], atol=1e-4)
     compare(
-        "gap filling + Savitzky-Golay, 256 x 256 x 60 days", ours, lambda: filled_and_smoothed_in_numpy(values, valid), rounds
+        "gap filling + Savitzky-Golay, 256 x 256 x 60 days",
+        ours,
+        lambda: filled_and_smoothed_in_numpy(values, valid),
+        rounds,
     )
     print(f"{'  most reads of one source tile':<58} {most:8d}")
 

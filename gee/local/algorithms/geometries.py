@@ -90,7 +90,11 @@ def _constructed(
     if kind == "Rectangle":
         (west, south), (east, north) = _corners(nested)
         kind, nested = "Polygon", [[[west, north], [west, south], [east, south], [east, north]]]
-    made = Geometry(shape_of(kind, nested), given, edges, even_odd)
+    shape = shape_of(kind, nested)
+    if crs is not None and not inputs:
+        # Numbers are in the projection's pixels, which for a plain code are its units.
+        shape = shapely.transform(shape, lambda points: np.stack(crs.to_crs(*points.T), axis=1))
+    made = Geometry(shape, given, edges, even_odd)
     wanted = edges if geodesic is None else geodesic
     if target is not None and target != given and geodesic is None:
         wanted = is_geographic(target)

@@ -55,7 +55,9 @@ def _shared_projection(bands: Sequence[Band]) -> tuple[Projection, Grid | None]:
 def _on_top(*rasters: Raster) -> Raster:
     """The last valid pixel of a stack; of lower images only what is still hidden is looked at."""
     top = rasters[-1]
-    lower = [each for each in reversed(rasters[:-1]) if each.mask is None or each.mask.size > 1 or each.mask.item()]
+    lower = [
+        each for each in reversed(rasters[:-1]) if each.mask is None or each.mask.size > 1 or each.mask.item()
+    ]
     if top.mask is None or not lower:
         return top
     shape: Any = np.broadcast_shapes(*(each.values.shape[:2] for each in (top, *lower)), top.mask.shape)
@@ -172,7 +174,8 @@ def to_bands(collection: Collection) -> Image:
     for image in images:
         prefix = image.properties.get("system:index")
         bands.extend(
-            replace(band, name=band.name if prefix is None else f"{prefix}_{band.name}") for band in image.bands
+            replace(band, name=band.name if prefix is None else f"{prefix}_{band.name}")
+            for band in image.bands
         )
         if len(bands) > limits.MAX_STACKED_BANDS:
             raise EngineError(f"Too many bands: at most {limits.MAX_STACKED_BANDS} can be stacked.")
@@ -210,7 +213,9 @@ def to_array(collection: Collection) -> Image:
 
     def stack(*rasters: Raster) -> Raster:
         shape: Any = np.broadcast_shapes(*(raster.values.shape[:2] for raster in rasters))
-        values = np.stack([raster.full(shape).values.astype(kind.dtype, copy=False) for raster in rasters], axis=2)
+        values = np.stack(
+            [raster.full(shape).values.astype(kind.dtype, copy=False) for raster in rasters], axis=2
+        )
         valid = np.stack([raster.valid(shape) for raster in rasters], axis=2)
         values = values.reshape((*shape, len(images), width))
         whole = np.logical_and.reduce(valid.reshape(values.shape), axis=3)
@@ -226,7 +231,9 @@ def to_array(collection: Collection) -> Image:
             ragged[index] = values[index][whole[index]]
         return Raster(ragged)
 
-    return Image({}, (_array_band(every, kind, Pointwise("toArray", stack, [b.pixels for b in every], width)),))
+    return Image(
+        {}, (_array_band(every, kind, Pointwise("toArray", stack, [b.pixels for b in every], width)),)
+    )
 
 
 def _array_band(every: Sequence[Band], kind: PixelType, node: Pixels, name: str = "array") -> Band:
@@ -258,9 +265,7 @@ def to_array_per_band(collection: Collection, axis: int, drop_masked: bool) -> I
     return Image({}, tuple(bands), footprint_of(images))
 
 
-def _joined(
-    rasters: Sequence[Raster], kind: PixelType, axis: int, scalar: bool, drop_masked: bool
-) -> Raster:
+def _joined(rasters: Sequence[Raster], kind: PixelType, axis: int, scalar: bool, drop_masked: bool) -> Raster:
     shape: Any = np.broadcast_shapes(
         *(raster.values.shape[:2] for raster in rasters),
         *(raster.mask.shape for raster in rasters if raster.mask is not None),
@@ -282,5 +287,3 @@ def _joined(
         else:
             pixels[index] = (np.stack if scalar else np.concatenate)(used, axis=axis).astype(kind.dtype)
     return Raster(pixels, found)
-
-

@@ -71,7 +71,9 @@ def _of_arrays(
         sizes = {operand.shape for operand in operands if operand.ndim}
         if len(sizes) > 1:
             first, second = (list(operand.shape) for operand in operands[:2])
-            raise EngineError(f"Array lengths differ: {first} and {second}.").within(f"Image.{operation.name}")
+            raise EngineError(f"Array lengths differ: {first} and {second}.").within(
+                f"Image.{operation.name}"
+            )
         result[index] = operation.compute(*operands, dtype=kind.dtype)
     return Raster(result, mask)
 

@@ -218,7 +218,8 @@ def array_sort(image: Image, keys: Image | None) -> Image:
     """Elements of each array sorted along one axis, by keys where they are given."""
     if keys is None:
         return image.computed(
-            _band("arraySort", [band], lambda pixel: arrays.sort(pixel, None), band.type) for band in image.bands
+            _band("arraySort", [band], lambda pixel: arrays.sort(pixel, None), band.type)
+            for band in image.bands
         )
     return image.computed(
         _band("arraySort by", [band, key], arrays.sort, band.type, band_name=name)
@@ -282,7 +283,9 @@ def array_reshape(image: Image, lengths: Image, dimensions: int) -> Image:
     def reshape(pixel: Array, shape: Array) -> Array:
         changed = arrays.reshape(pixel, shape)
         if changed.ndim != dimensions:
-            raise EngineError(f"Expected {dimensions} lengths. Found {changed.ndim}.").within("Image.arrayReshape")
+            raise EngineError(f"Expected {dimensions} lengths. Found {changed.ndim}.").within(
+                "Image.arrayReshape"
+            )
         return changed
 
     return image.computed(
@@ -316,13 +319,15 @@ def array_reduce(image: Image, reducer: Reducer, axes: Sequence[int], field_axis
             raise np.linalg.LinAlgError  # the definition for one pixel says what is wrong
         kept = [axis + 2 for axis in range(tile.ndim - 2) if axis not in over]
         front = tile.transpose([a + 2 for a in over] + [0, 1, *kept])
-        stacked = front.reshape((-1,) + front.shape[len(over) :])
+        stacked = front.reshape((-1, *front.shape[len(over) :]))
         if not len(stacked):
             raise np.linalg.LinAlgError
         [(result, valid)] = reducer([stacked], np.ones(stacked.shape, np.bool_))
         if result.dtype == object or result.shape != valid.shape or not valid.all():
             raise np.linalg.LinAlgError
-        return np.asarray(result.reshape([1 if axis - 2 in over else tile.shape[axis] for axis in range(tile.ndim)]))
+        return np.asarray(
+            result.reshape([1 if axis - 2 in over else tile.shape[axis] for axis in range(tile.ndim)])
+        )
 
     bands = []
     for band in image.bands:
@@ -361,7 +366,7 @@ def array_flatten(image: Image, labels: Sequence[Sequence[str]], separator: str)
             if raster.values.dtype == object:
                 for index in np.argwhere(raster.valid(height_width)):
                     tile[tuple(index)] = raster.values[tuple(index)]
-        flat = tile.reshape(tile.shape[:2] + (math.prod(shape),))
+        flat = tile.reshape((*tile.shape[:2], math.prod(shape)))
         return [Raster(flat[:, :, position], raster.mask) for position in range(flat.shape[2])]
 
     node = Pointwise("arrayFlatten", flatten, [band.pixels], shape)

@@ -20,6 +20,8 @@ from gee.local.pixels import Raster, masks_intersect
 from gee.local.registry import algorithm, apply, signatures
 from gee.local.values import DOUBLE, PixelType
 
+Channel = NDArray[np.float64]
+
 
 @algorithm("Image.parseExpression")
 def parse_expression(
@@ -48,7 +50,9 @@ def parse_expression(
             if free_bands:
                 default = as_image(images[default_name])
                 return default.with_bands(selected(default, [name]))
-            raise EngineError(f"Variable '{name}' of the expression is not defined.").within("Image.parseExpression")
+            raise EngineError(f"Variable '{name}' of the expression is not defined.").within(
+                "Image.parseExpression"
+            )
 
         def call(name: str, operands: list[Any]) -> Any:
             if name == expressions.CHOICE:
@@ -146,23 +150,26 @@ def hsv_to_rgb(image: Image) -> Image:
     return _colours(image, "hsvToRgb", ("red", "green", "blue"), _rgb)
 
 
-def _colours(
-    image: Image, name: str, outputs: Sequence[str], convert: Callable[..., NDArray[np.float64]]
-) -> Image:
+def _colours(image: Image, name: str, outputs: Sequence[str], convert: Callable[..., Channel]) -> Image:
     if len(image.bands) != 3:
         raise EngineError(f"The image must have three bands. Found {len(image.bands)}.")
     bands = []
     for index, output in enumerate(outputs):
+
         def compute(*rasters: Raster, place: int = index) -> Raster:
             values = np.broadcast_arrays(*(raster.values.astype(np.float64) for raster in rasters))
             mask = masks_intersect(*(raster.mask for raster in rasters))
             return Raster(convert(*values)[place].astype(np.float32), mask)
 
-        bands.append(pointwise(f"{name} {output}", image.bands, compute, PixelType("float"), band_name=output))
+        bands.append(
+            pointwise(f"{name} {output}", image.bands, compute, PixelType("float"), band_name=output)
+        )
     return image.computed(bands)
 
 
-def _hsv(red: NDArray[np.float64], green: NDArray[np.float64], blue: NDArray[np.float64]) -> NDArray[np.float64]:
+def _hsv(
+    red: NDArray[np.float64], green: NDArray[np.float64], blue: NDArray[np.float64]
+) -> NDArray[np.float64]:
     value = np.maximum(np.maximum(red, green), blue)
     chroma = value - np.minimum(np.minimum(red, green), blue)
     safe = np.where(chroma == 0, 1, chroma)
@@ -175,10 +182,11 @@ def _hsv(red: NDArray[np.float64], green: NDArray[np.float64], blue: NDArray[np.
     return np.stack([hue, np.where(value == 0, 0, chroma / np.where(value == 0, 1, value)), value])
 
 
-def _rgb(hue: NDArray[np.float64], saturation: NDArray[np.float64], value: NDArray[np.float64]) -> NDArray[np.float64]:
+def _rgb(
+    hue: NDArray[np.float64], saturation: NDArray[np.float64], value: NDArray[np.float64]
+) -> NDArray[np.float64]:
     def channel(offset: int) -> Any:
         k = (offset + hue * 6) % 6
         return value - value * saturation * np.clip(np.minimum(k, 4 - k), 0, 1)
 
     return np.stack([channel(5), channel(3), channel(1)])
-

@@ -53,9 +53,7 @@ def mask(image: Image, new: Image | None) -> Image:
     Newly valid pixels become 0, or the number of their type closest to it.
     """
     if new is None:
-        return image.with_bands(
-            pointwise("mask of", [band], _mask_of, _FRACTION) for band in image.bands
-        )
+        return image.with_bands(pointwise("mask of", [band], _mask_of, _FRACTION) for band in image.bands)
     if not image.bands or not new.bands:
         return image.with_bands(())
     if len(image.bands) == 1 and len(new.bands) > 1:
@@ -86,7 +84,9 @@ def _masked(image: Image, new: Image) -> Image:
         bands.append(
             replace(
                 band,
-                pixels=Pointwise("set mask", lambda a, b, z=zero: put(a, b, z), [band.pixels, its.pixels], zero),
+                pixels=Pointwise(
+                    "set mask", lambda a, b, z=zero: put(a, b, z), [band.pixels, its.pixels], zero
+                ),
             )
         )
     return image.with_bands(bands)
@@ -212,7 +212,9 @@ def normalized_difference(image: Image, names: Sequence[str] | None) -> Image:
     def difference(first: Raster, second: Raster) -> Raster:
         a, b = first.values.astype(np.float64), second.values.astype(np.float64)
         total = a + b
-        result = np.divide(a - b, total, out=np.zeros(np.broadcast_shapes(a.shape, b.shape)), where=total != 0)
+        result = np.divide(
+            a - b, total, out=np.zeros(np.broadcast_shapes(a.shape, b.shape)), where=total != 0
+        )
         valid = (a >= 0) & (b >= 0)
         return Raster(result.astype(np.float32), masks_intersect(valid, first.mask, second.mask))
 
@@ -278,9 +280,7 @@ def clipped(image: Image, region: Geometry) -> Image:
         return Raster(raster.values, masks_intersect(raster.mask, within.values))
 
     footprint = region if image.geometry is None else common(region, image.geometry)
-    bands = [
-        replace(band, pixels=Pointwise("clip", cut, [band.pixels, covered])) for band in image.bands
-    ]
+    bands = [replace(band, pixels=Pointwise("clip", cut, [band.pixels, covered])) for band in image.bands]
     return replace(image.with_bands(bands), geometry=footprint)
 
 
@@ -291,4 +291,3 @@ def clip_to_collection(image: Image, collection: Collection) -> Image:
     if not geometries:
         raise EngineError("The collection has no geometry to clip to.")
     return clipped(image, Geometry.merged(geometries))
-

@@ -5,21 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pyproj
 from numpy.typing import NDArray
 
+from gee.local.aggregation import Aggregated
 from gee.local.errors import EngineError
 from gee.local.geometries import Geometry
-from gee.local.images import Band, Image, several
+from gee.local.images import INVALID_DEFAULT, Band, Image, several
 from gee.local.noise import normal_noise, uniform_noise
 from gee.local.pixels import Constant, Located, Pick, Raster
 from gee.local.projections import WGS84, Grid, Projection, covering, crs_of, is_geographic, transformer
 from gee.local.reducers import Reducer
 from gee.local.registry import algorithm
-from gee.local.resampling import Aggregated, Reprojected, Resampled, SourcePixels, read_computed
+from gee.local.resampling import Reprojected, Resampled, SourcePixels, read_computed
 from gee.local.resampling import resample as resample_pixels
 from gee.local.values import FLOAT, PixelType
 
@@ -41,9 +41,7 @@ def _projection(
 
 
 @algorithm("Image.reproject")
-def reproject(
-    image: Image, crs: Projection, transform: Sequence[float] | None, scale: float | None
-) -> Image:
+def reproject(image: Image, crs: Projection, transform: Sequence[float] | None, scale: float | None) -> Image:
     """Everything before this is computed in a fixed projection."""
     bands = []
     for band in image.bands:
@@ -95,10 +93,7 @@ def reduce_resolution(image: Image, reducer: Reducer, best_effort: bool, max_pix
     """All pixels under each output pixel combined, when next computed in a coarser projection."""
     for band in image.bands:
         if band.projection.is_default and band.extent is None:
-            raise EngineError(
-                "The default WGS84 projection is invalid for aggregations. "
-                "Specify a scale or crs & crs_transform."
-            )
+            raise EngineError(INVALID_DEFAULT)
     if max_pixels <= 0:
         raise EngineError(f"maxPixels must be positive. Found {max_pixels}.")
     groups: list[tuple[Sequence[Band], list[str]]]
@@ -181,7 +176,7 @@ def clip_to_bounds_and_scale(
             grid = covering(projection, np.array([left, right]), np.array([bottom, top]))
             return _fixed(image, grid, geometry)
         elif height is None:
-            assert width is not None
+            assert width is not None  # noqa: S101 - narrows the type
             height = max(1, round(width * (top - bottom) / (right - left)))
         elif width is None:
             width = max(1, round(height * (right - left) / (top - bottom)))
@@ -211,7 +206,7 @@ def pixel_lon_lat() -> Image:
 
 @algorithm("Image.pixelCoordinates")
 def pixel_coordinates(projection: Projection) -> Image:
-    """x and y of each pixel's centre in a projection's pixels."""
+    """X and y of each pixel's centre in a projection's pixels."""
     return _coordinates("coordinates", projection, ("x", "y"))
 
 
@@ -227,9 +222,7 @@ def _coordinates(name: str, projection: Projection, names: tuple[str, str]) -> I
 
     node = Located(name, compute, projection)  # type: ignore[arg-type]
     kind = PixelType("double", -180, 180) if name == "lonlat" else PixelType("double")
-    return Image(
-        {}, tuple(Band(band, kind, WGS84, Pick(node, index)) for index, band in enumerate(names))
-    )
+    return Image({}, tuple(Band(band, kind, WGS84, Pick(node, index)) for index, band in enumerate(names)))
 
 
 @algorithm("Image.pixelArea")

@@ -79,7 +79,9 @@ def reduce_each(
     return collection.of(features())
 
 
-def _values(part: Part, image: Image, chosen: NDArray[np.bool_]) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
+def _values(
+    part: Part, image: Image, chosen: NDArray[np.bool_]
+) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
     """Values and validity of each band at the chosen pixels."""
     shape = part.grid.shape
     values = [
@@ -178,7 +180,7 @@ def sample_regions(
         found: dict[int, list[Feature]] = {}
         for part in parts(image.bands, regions, grid_projection):
             region = regions[part.region]
-            assert region is not None
+            assert region is not None  # noqa: S101 - narrows the type
             kept = {
                 name: value
                 for name, value in given[part.region].properties.items()
@@ -268,9 +270,7 @@ def sample_rectangle(
     """A rectangle of pixels as one array property per band."""
     bounds = _footprint(image, region)
     found: dict[str, Any] = {
-        name: value
-        for name, value in image.properties.items()
-        if properties is None or name in properties
+        name: value for name, value in image.properties.items() if properties is None or name in properties
     }
     for band in image.bands:
         grid = region_grid(bounds, band.projection, 262_144)
@@ -320,5 +320,3 @@ def get_region(
                 if len(table) * len(table[0]) > 1_048_576:
                     raise EngineError("ImageCollection.getRegion: Too many values: more than 1048576.")
     return table
-
-

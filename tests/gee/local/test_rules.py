@@ -250,8 +250,10 @@ def test_bilinear_interpolates_between_pixel_centres(pixels: Any) -> None:
 def test_reduce_resolution_weighs_by_mask_times_covered_fraction(pixels: Any) -> None:
     """Three fine pixels over two coarse ones: the middle one counts half in each."""
     fine = Projection(UTM.crs, (1000.0, 0.0, 400_000.0, 0.0, -1500.0, 3_600_000.0))
-    image = columns().setDefaultProjection(fine.crs, list(fine.transform)).updateMask(
-        columns().eq(1).multiply(0.5).add(columns().neq(1))
+    image = (
+        columns()
+        .setDefaultProjection(fine.crs, list(fine.transform))
+        .updateMask(columns().eq(1).multiply(0.5).add(columns().neq(1)))
     )
     coarse = Grid(Projection(UTM.crs, (1500.0, 0.0, 400_000.0, 0.0, -1500.0, 3_600_000.0)), 2, 1)
     [mean] = pixels(image.reduceResolution(ee.Reducer.mean()), coarse)
@@ -274,7 +276,9 @@ def test_reduce_region_weighs_by_the_smaller_of_mask_and_coverage(compute: Any) 
     """Half of column 0 and all of column 1: unlike reduceResolution the mask does not multiply."""
     image = columns().add(1).updateMask(columns().eq(1).multiply(0.25).add(columns().neq(1).multiply(0.75)))
     region = ee.Geometry.Rectangle([400_500, 3_599_000, 402_000, 3_600_000], UTM.crs, False)
-    found = compute(image.reduceRegion(ee.Reducer.mean(), region, crs=UTM.crs, crsTransform=list(UTM.transform)))
+    found = compute(
+        image.reduceRegion(ee.Reducer.mean(), region, crs=UTM.crs, crsTransform=list(UTM.transform))
+    )
     weights = np.array([min(0.75, 0.5), min(0.25, 1.0)])
     assert found["c"] == pytest.approx((weights * [1, 2]).sum() / weights.sum())
 
@@ -289,7 +293,9 @@ def test_unweighted_reducers_take_pixels_whose_centre_is_inside(compute: Any) ->
 
 def test_reduce_region_refuses_more_than_max_pixels(compute: Any) -> None:
     region = ee.Geometry.Rectangle([400_000, 3_500_000, 500_000, 3_600_000], UTM.crs, False)
-    with pytest.raises(EngineError, match="Too many pixels in the region. Found 10000, but maxPixels allows only 5000"):
+    with pytest.raises(
+        EngineError, match=r"Too many pixels in the region\. Found 10000, but maxPixels allows only 5000"
+    ):
         compute(
             columns().reduceRegion(
                 ee.Reducer.mean(), region, crs=UTM.crs, crsTransform=list(UTM.transform), maxPixels=5000
@@ -317,7 +323,9 @@ def test_a_point_samples_the_pixel_that_contains_it(compute: Any) -> None:
 
 def test_the_end_of_a_date_filter_is_exclusive(compute: Any) -> None:
     days = ee.List.sequence(0, 3).map(
-        lambda d: ee.Image(ee.Number(d)).set("system:time_start", ee.Date("2019-04-01").advance(d, "day").millis())
+        lambda d: ee.Image(ee.Number(d)).set(
+            "system:time_start", ee.Date("2019-04-01").advance(d, "day").millis()
+        )
     )
     collection = ee.ImageCollection.fromImages(days)
     assert compute(collection.filterDate("2019-04-02", "2019-04-04").size()) == 2

@@ -1,0 +1,104 @@
+"""Images reduced across their bands, linked to collections, and collections of one type."""
+
+from __future__ import annotations
+
+import ee
+import numpy as np
+import pytest
+
+from gee.local.errors import EngineError
+from gee.local.projections import Grid, Projection
+
+GRID = Grid(Projection("EPSG:32650", (1000.0, 0.0, 400_000.0, 0.0, -1000.0, 3_600_000.0)), 3, 2)
+
+
+@pytest.fixture
+def first(compute):
+    """From an image to name and first pixel of each band, None where it is masked."""
+
+    def read(image):
+        value = compute(image)
+        shown = {}
+        for name, raster in zip(value.names, value.read(GRID), strict=True):
+            valid = raster.valid(GRID.shape)[0, 0]
+            shown[name] = raster.full(GRID.shape).values[0, 0].item() if valid else None
+        return shown
+
+    return read
+
+
+def test_an_image_is_reduced_across_its_valid_bands(first):
+    image = ee.Image.constant([1, 5, 9]).addBands(ee.Image(1000).updateMask(0))
+    assert first(image.reduce(ee.Reducer.mean())) == {"mean": 5}
+    both = ee.Reducer.minMax().combine(ee.Reducer.count(), sharedInputs=True)
+    assert first(image.reduce(both)) == {"min": 1, "max": 9, "count": 3}
+    assert first(image.reduce("sum")) == {"sum": 15}
+
+
+def test_a_reducer_of_several_inputs_cannot_reduce_bands(compute):
+    with pytest.raises(EngineError, match=r"must have a single input, Reducer\.linearFit has 2"):
+        compute(ee.Image.constant([1, 2]).reduce(ee.Reducer.linearFit()))
+
+
+def scores():
+    return ee.ImageCollection(
+        [
+            ee.Image.constant([7, 8]).rename(["cs", "cdf"]).set({"system:index": "b", "orbit": 3}),
+            ee.Image.constant([5, 6]).rename(["cs", "cdf"]).set({"system:index": "a", "orbit": 2}),
+        ]
+    )
+
+
+def test_bands_and_properties_of_the_image_with_the_same_index_are_linked(compute, first):
+    image = ee.Image.constant([1, 2]).rename(["B1", "cs"]).set({"system:index": "a", "orbit": 9, "kept": 4})
+    linked = image.linkCollection(scores(), ["cs", "cdf"], "orbit")
+    assert first(linked) == {"B1": 1, "cs": 5, "cdf": 6}
+    assert compute(linked).properties == {"system:index": "a", "orbit": 2, "kept": 4}
+    by_orbit = image.set("orbit", 3).linkCollection(scores(), "cdf", matchPropertyName="orbit")
+    assert first(by_orbit) == {"B1": 1, "cs": 2, "cdf": 8}
+
+
+def test_without_a_match_the_linked_bands_are_masked_and_properties_null(compute, first):
+    image = ee.Image.constant([1, 2]).rename(["B1", "cs"]).set({"system:index": "z", "orbit": 9})
+    linked = image.linkCollection(scores(), ["cs", "cdf"], ["orbit"])
+    assert first(linked) == {"B1": 1, "cs": None, "cdf": None}
+    assert compute(linked.get("orbit")) is None
+    assert compute(linked.bandTypes()) == {
+        **compute(image.bandTypes()),
+        **compute(scores().first().bandTypes()),
+    }
+
+
+def test_a_whole_collection_is_linked(compute, first):
+    images = ee.ImageCollection([ee.Image(1).set("system:index", index) for index in "ab"])
+    linked = images.linkCollection(scores(), ["cs"]).toList(2)
+    assert first(ee.Image(linked.get(0))) == {"constant": 1, "cs": 5}
+    assert first(ee.Image(linked.get(1))) == {"constant": 1, "cs": 7}
+
+
+def test_a_collection_is_cast_and_its_missing_bands_are_masked(compute, first):
+    images = ee.ImageCollection([ee.Image(300.7).rename("a"), ee.Image.constant([1.5, 2]).rename(["b", "a"])])
+    cast = images.cast({"a": "uint8", "b": ee.PixelType.float()}, ["b", "a"])
+    one, other = compute(cast)
+    assert [band.type.dtype for image in (one, other) for band in image.bands] == [np.float32, np.uint8] * 2
+    assert first(ee.Image(cast.toList(2).get(0))) == {"b": None, "a": 255}
+    assert first(ee.Image(cast.toList(2).get(1))) == {"b": 1.5, "a": 2}
+
+
+@pytest.mark.parametrize(
+    ("types", "order", "message"),
+    [
+        ({"a": "int8"}, ["a", "b"], "bandOrder must have the keys of bandTypes"),
+        ({"b": "int8"}, ["b"], "has no 'a'"),
+        ({"a": "tiny"}, ["a"], "Type of band 'a' must be a PixelType"),
+    ],
+)
+def test_a_cast_names_every_band_and_a_type(compute, types, order, message):
+    with pytest.raises(EngineError, match=message):
+        list(compute(ee.ImageCollection([ee.Image(1).rename("a")]).cast(types, order)))
+
+
+def test_properties_are_copied_to_images_as_to_any_element(compute):
+    source = ee.Feature(None, {"a": 1, "b": 2, "system:time_start": 5})
+    arguments = {"destination": ee.Image(0).set("a", 9), "source": source, "exclude": ["b"]}
+    assert compute(ee.apply("Image.copyProperties", arguments)).properties == {"a": 1}
