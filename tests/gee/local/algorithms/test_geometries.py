@@ -155,7 +155,7 @@ def test_a_number_that_is_no_s2_cell_is_refused(compute):
             compute(ee.Geometry.fromS2CellToken(token))
 
 
-def test_coordinates_are_in_the_pixels_of_a_projection(compute: Any) -> None:
+def test_coordinates_are_in_the_pixels_of_a_projection(compute):
     """Exports fold their grid into the graph as a rectangle of pixels of the image's projection."""
     projection = ee.Projection("EPSG:32650", [100, 0, 400_000, 0, -100, 3_600_000])
     rectangle = compute(ee.Geometry.Rectangle([0, 0, 30, 20], projection, geodesic=False))

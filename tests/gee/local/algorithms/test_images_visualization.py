@@ -45,6 +45,8 @@ def test_floats_are_stretched_from_0_to_1_and_integers_over_their_range(pixels: 
     assert np.array_equal(pixels(noise(1, 100).toUint8().visualize())[0], values)
     boolean = noise().gt(9)
     assert np.array_equal(pixels(boolean.visualize())[0], 255 * pixels(boolean)[0])
+    [steps] = pixels(noise().visualize(min=9, max=9))
+    assert np.array_equal(steps, 255 * pixels(boolean)[0])
 
 
 def test_gain_and_bias_give_levels_and_gamma_bends_the_stretch(pixels: Any, noise: Any) -> None:
