@@ -21,7 +21,7 @@ from google.cloud import storage
 
 from gee.local.errors import EngineError
 
-CHUNK_BYTES = 8 << 20  # of a resumable session; a multiple of 256 KiB (Cloud Storage, "Resumable uploads")
+CHUNK_BYTES = 64 << 20  # of a resumable session; the emulator copies all it has with every chunk
 _URI = re.compile(r"gs://([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])/([^\r\n]{1,1024}?)(?:#(\d+))?")
 
 Check = Callable[[], None]

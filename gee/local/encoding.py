@@ -94,7 +94,8 @@ class _Printer:
             **kind,
             **identity,
             **({"properties": self.shown(properties, depth + 1)} if properties else {}),
-            "features": features,
+            # The documentation prints an empty image collection without the list.
+            **({"features": features} if features or not collection.images else {}),
         }
 
 

@@ -78,6 +78,22 @@ class Image(Element):
     version: int | None = None
     grid: Grid | None = field(default=None)
 
+    def _own(self) -> dict[str, Any]:
+        """What an image tells of itself like properties."""
+        own: dict[str, Any] = {"system:id": self.id, "system:version": self.version}
+        own |= {"system:footprint": self.geometry, "system:band_names": self.names}
+        own |= {"system:bands": {band.name: band.as_json() for band in self.bands}}
+        return {name: value for name, value in own.items() if value is not None}
+
+    def get(self, name: str) -> Any:
+        """A property's value, or what the image tells of itself under that name, or None."""
+        found = self.properties.get(name)
+        return self._own().get(name) if found is None and name.startswith("system:") else found
+
+    def property_names(self) -> list[str]:
+        """Names of its properties, its own last."""
+        return [*self.properties, *(name for name in self._own() if name not in self.properties)]
+
     @property
     def names(self) -> list[str]:
         """Of the bands."""

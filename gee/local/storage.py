@@ -6,6 +6,7 @@ when its parent does, kill -9 included, because its standard input closes then.
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -70,6 +71,7 @@ def main(directory: str, port: int) -> None:
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     sys.stdin.read()
+    os._exit(0)  # its server's thread would keep the process alive
 
 
 if __name__ == "__main__":

@@ -27,11 +27,12 @@ from gee.local.classifiers import (
     ready,
     training_rows,
 )
+from gee.local.context import current
 from gee.local.errors import EngineError
 from gee.local.images import Image, pointwise
-from gee.local.pixels import Raster, masks_intersect
+from gee.local.pixels import Raster, digest, masks_intersect
 from gee.local.registry import algorithm, promotion
-from gee.local.trees import forest_of
+from gee.local.trees import Forest, forest_of
 from gee.local.values import Collection, Element
 
 
@@ -50,12 +51,18 @@ def _decision_tree(text: str) -> Classifier:
 
 @algorithm("Classifier.decisionTreeEnsemble")
 def _decision_trees(texts: list[str], name: str = "Classifier.decisionTreeEnsemble") -> Classifier:
-    forest = forest_of(texts)
+    key = digest("trees", *texts)
+
+    def make() -> tuple[Forest, int]:
+        found = forest_of(texts)
+        return found, found.nbytes
+
+    forest: Forest = current().tiles.get(key, make)  # megabytes of text, sent again with every request
 
     def explained() -> Mapping[str, Any]:
         return {"numberOfTrees": int(forest.roots.size), "trees": list(texts)}
 
-    return ready(name, texts, of_forest(forest, explained), forest.names)
+    return ready(name, [key], of_forest(forest, explained), forest.names)
 
 
 def _learning(name: str, learner: Any) -> Any:

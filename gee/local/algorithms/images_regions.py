@@ -158,7 +158,7 @@ def sample(
                 yield Feature({"system:index": str(count), **row}, point)
                 count += 1
 
-    return Collection({}, features())
+    return Collection({"band_order": image.names}, features())
 
 
 @algorithm("Image.sampleRegions")
@@ -193,7 +193,8 @@ def sample_regions(
         for index in range(len(given)):
             yield from found.get(index, ())
 
-    return collection.of(features())
+    sampled = collection.of(features())
+    return sampled.having({"band_order": image.names})
 
 
 @algorithm("Image.stratifiedSample")
@@ -249,7 +250,7 @@ def stratified_sample(
                 yield Feature({"system:index": str(count), **row}, point)
                 count += 1
 
-    return Collection({}, features())
+    return Collection({"band_order": image.names}, features())
 
 
 def _first_integer_band(image: Image) -> str:

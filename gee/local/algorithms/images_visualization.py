@@ -77,15 +77,16 @@ def _per_band(value: Any, name: str, count: int) -> list[float | None]:
 
 
 class Stretch(NamedTuple):
-    """How a band's values become 0 to 1: times ``gain`` plus ``bias``, then to the power of 1/gamma."""
+    """How a band's values become 0 to 1: less ``low``, times ``gain``, plus ``bias``, bent by gamma."""
 
+    low: float
     gain: float
     bias: float
     gamma: float
 
     def __call__(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """Values as shares of the range, limited to it."""
-        shares = np.clip(values.astype(np.float64) * self.gain + self.bias, 0, 1)
+        shares = np.clip((values.astype(np.float64) - self.low) * self.gain + self.bias, 0, 1)
         return shares if self.gamma == 1 else np.asarray(shares ** (1 / self.gamma))
 
 
@@ -103,7 +104,7 @@ def _stretch(
     if gain is not None or bias is not None:
         if low is not None or high is not None:
             raise EngineError("Cannot specify both gain or bias and min or max.")
-        return Stretch((1.0 if gain is None else gain) / 255, (bias or 0.0) / 255, power)
+        return Stretch(0.0, (1.0 if gain is None else gain) / 255, (bias or 0.0) / 255, power)
     kind = band.type
     whole = kind.precision == "int"
     least = float(kind.minimum if whole and kind.minimum is not None else 0)
@@ -112,10 +113,8 @@ def _stretch(
         low = least if high is None else 0.0
     if high is None:
         high = most
-    if high == low:
-        # Without a range there is only below and above.
-        return Stretch(np.finfo(np.float64).max, -low * np.finfo(np.float64).max, power)
-    return Stretch(1 / (high - low), -low / (high - low), power)
+    # Without a range there is only what is above it, and what is not.
+    return Stretch(low, 1e200 if high == low else 1 / (high - low), 0.0, power)
 
 
 def _grey(stretch: Stretch, raster: Raster) -> NDArray[np.uint8]:

@@ -366,3 +366,14 @@ def test_an_expression_on_images_follows_its_arithmetic(pixels: Any, text: str, 
     image = columns().addBands(rows())
     [band] = pixels(image.expression(text, {"i": image, "r": rows(), "c": columns()}))
     assert np.allclose(band, expected)
+
+
+def test_an_image_tells_its_bands_like_properties(compute: Any) -> None:
+    image = columns().addBands(rows()).set("a", 1)
+    assert compute(image.get("system:band_names")) == ["c", "r"]
+    assert set(compute(image.propertyNames())) == {"a", "system:bands", "system:band_names"}
+
+
+def test_a_sample_remembers_the_order_of_the_bands(compute: Any) -> None:
+    image = columns().addBands(rows())
+    assert compute(image.sample(ee.Geometry.Point([402_999, 3_598_001], UTM.crs), 1000)).get("band_order") == ["c", "r"]
