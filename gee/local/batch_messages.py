@@ -84,11 +84,12 @@ class FileExportOptions(Message):
         if self.drive_destination is not None:
             raise EngineError(
                 "Exports to Google Drive are not supported by the local engine; "
-                "export to Cloud Storage or to an asset instead.",
-                "UNIMPLEMENTED",
+                "export to Cloud Storage or to an asset instead."
             )
         if self.cloud_storage_destination is None or not self.cloud_storage_destination.bucket:
             raise EngineError("'cloudStorageDestination.bucket' is required.")
+        if self.cloud_storage_destination.permissions == "PUBLIC":
+            raise EngineError("The local engine does not make exported files public.")
         return self.cloud_storage_destination
 
 

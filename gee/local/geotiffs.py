@@ -27,7 +27,6 @@ from gee.local.projections import Grid, crs_of
 
 BLOCK = 256  # pixels; apidocs/export-image-tocloudstorage, shardSize
 COG_BLOCK = 512  # pixels; GDAL's COG driver
-COG_THREADS = 2  # that compress
 COG_BLOCK_BYTES = 64 << 20  # of all bands of a block, which GDAL holds at once
 CACHE_BYTES = 64 << 20  # of GDAL's blocks that are not written yet
 FULL_BYTES = 4 << 20  # a disk with less room is called full
@@ -166,6 +165,5 @@ def optimise(source: Path, target: Path, layout: Layout) -> None:
             compress=layout.compress,
             overview_resampling="nearest",
             bigtiff="IF_SAFER",
-            num_threads=COG_THREADS,
         )
         check_whole(target)

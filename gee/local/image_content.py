@@ -25,7 +25,7 @@ from gee.local.projections import Grid
 from gee.local.records import IMAGE, NewAsset
 from gee.local.scenes import grid_outline
 from gee.local.sources.dataset import RasterGrid
-from gee.local.stored import MASK_STEPS, RASTER
+from gee.local.stored import FOOTPRINT, MASK_STEPS, RASTER
 
 COMPRESS = "DEFLATE"
 _MASK = np.dtype(np.uint8)
@@ -144,7 +144,7 @@ def new_image(
         kept_properties(properties),
         bands=described,
         geometry=outline(grid, footprint),
-        extra={RASTER: [dict(place) for place in places]},
+        extra=extra(places, footprint),
     )
 
 
@@ -170,10 +170,23 @@ def kept_properties(properties: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def outline(grid: Grid, footprint: Geometry | None) -> dict[str, Any] | None:
-    """A footprint as an asset's record has it: GeoJSON in degrees."""
+    """The geometry of an asset's record, GeoJSON in degrees: the footprint, else the grid's border."""
     if footprint is None or footprint.unbounded:
         footprint = grid_outline(RasterGrid(grid.crs, grid.projection.transform, grid.width, grid.height))
     if footprint is None:
         return None
     document: dict[str, Any] = footprint.to_crs("EPSG:4326", geodesic=False).as_json()
     return document
+
+
+def extra(places: Sequence[Mapping[str, Any]], footprint: Geometry | None) -> dict[str, Any]:
+    """The ``extra`` of an asset's record.
+
+    Args:
+        places: of the bands, from `write_content`.
+        footprint: None or unbounded is the whole grid.
+    """
+    notes: dict[str, Any] = {RASTER: [dict(place) for place in places]}
+    if footprint is not None and not footprint.unbounded:
+        notes[FOOTPRINT] = footprint.as_json()
+    return notes

@@ -1,7 +1,8 @@
 """Exports of images: to GeoTIFFs in Cloud Storage, and to assets.
 
 The grid is in the expression, where clients fold it; tiles are computed two at a time and written as they
-come, one file after the other, so that neither memory nor the disk holds more than it must. Wording of
+come, one file after the other, so that neither memory nor the disk holds more than it must. Masked pixels are
+what noData says, else NaN in floating and 0 in other files, which is unverified against Google. Wording of
 refusals as users have quoted it (gee-community/geemap#87 for types); names of files as
 guides/exporting_images describes them, and how large a file grows as users' file names show.
 """
@@ -37,6 +38,7 @@ from gee.local.tiling import computed_tiles
 FILE_BYTES = 2**32
 """Uncompressed size to which one file grows. Undocumented: files of 24, 40 and 8 bytes a pixel are seen to be
 13,568, 10,496 and 23,296 pixels wide, the root of 2^32 over those bytes, up to the next shard."""
+UPLOAD = "Write Files to Destination"
 WRITTEN_FRACTION = 0.9  # of a task's progress, before the upload
 _GDAL_NAMES = {
     "uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt32",
@@ -143,6 +145,8 @@ class ImageExports:
                 path = folder / "export.tif"
                 has_data = _write(image, layout, geotiff, path, handle, share)
                 handle.check_cancelled()
+                if part is parts[-1]:
+                    handle.progress(share[1], UPLOAD)
                 if has_data or not geotiff.skip_empty_files:
                     uri = ObjectUri(destination.bucket, part.name)
                     self._buckets.upload(path, uri, "image/tiff", handle.check_cancelled)
@@ -191,7 +195,7 @@ def _write(
         target.update_tags(
             **{key: str(image.properties[key]) for key in options.metadata_keys if key in image.properties}
         )
-        for window, rasters in computed_tiles(image, layout.grid, options.tile_size, handle, share):
+        for window, rasters in computed_tiles(image, layout.grid, BLOCK, handle, share):
             shape = (window.height, window.width)
             block = np.empty((len(rasters), *shape), layout.dtype)
             for values, raster in zip(block, rasters, strict=True):
@@ -259,8 +263,7 @@ def _geotiff_options(options: FileExportOptions) -> GeoTiffOptions:
     options.destination()
     if options.file_format != "GEO_TIFF":
         raise EngineError(
-            f"Images cannot be exported as '{options.file_format}' by the local engine; it writes GEO_TIFF.",
-            "UNIMPLEMENTED",
+            f"Images cannot be exported as '{options.file_format}' by the local engine; it writes GEO_TIFF."
         )
     geotiff = options.geo_tiff_options
     size = geotiff.tile_dimensions

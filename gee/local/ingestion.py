@@ -7,6 +7,8 @@ guides/table_upload, Earth_Engine_asset_from_cloud_geotiff.
 
 from __future__ import annotations
 
+import shutil
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from typing import Any
 import numpy as np
 import pyogrio  # type: ignore[import-untyped]
 import rasterio
+from pydantic.alias_generators import to_camel
 from rasterio.errors import RasterioError
 
 from gee.local.batch_messages import ImageManifest, ImportImage, ImportTable, Source, TableSource
@@ -23,17 +26,17 @@ from gee.local.buckets import Buckets, ObjectUri
 from gee.local.descriptions import describe_band
 from gee.local.errors import EngineError
 from gee.local.geometries import Geometry
-from gee.local.geotiffs import environment
+from gee.local.geotiffs import environment, storing
 from gee.local.iam import Identity
-from gee.local.image_content import kept_properties, outline, write_content
+from gee.local.image_content import extra, kept_properties, outline, write_content
 from gee.local.images import Band
 from gee.local.manifests import Mosaic, Plan, RasterSource, grid_of, planned
+from gee.local.messages import Message
 from gee.local.names import AssetName
 from gee.local.parquet_tables import survey, write_parquet
 from gee.local.pixels import Constant, Raster, Window
 from gee.local.records import IMAGE, TABLE, Asset, NewAsset, parse_time
 from gee.local.store import AssetStore
-from gee.local.stored import RASTER
 from gee.local.table_exports import CONTENT
 from gee.local.tablefiles import Edges, csv_rows, read_table, rows
 from gee.local.tables import INDEX
@@ -44,6 +47,8 @@ from gee.local.values import Collection, Feature, type_of
 TILE = 512  # pixels; of what is copied at a time
 FETCH = "Fetching"
 COG_BLOCKS = (256, 512, 1024, 2048)  # Earth_Engine_asset_from_cloud_geotiff
+SHAPEFILE = (".shp", ".shx", ".dbf", ".prj", ".cpg")
+SHAPEFILE_START = bytes((0, 0, 0x27, 0x0A))  # ESRI Shapefile Technical Description, file code 9994
 _FETCHED_SHARE = 0.3  # of a task's progress
 
 
@@ -82,7 +87,9 @@ class Ingestion:
         AssetName.parse(manifest.name)
         _times(manifest.start_time, manifest.end_time)
         for tileset in manifest.tilesets:
+            _refuse(tileset, "data_type", "subdataset_prefix", "subdataset_suffix")
             for source in tileset.sources:
+                _refuse(source, "affine_transform", "dimensions")
                 _uris(source, manifest.uri_prefix)
 
     def check_table(self, body: Mapping[str, Any], caller: Identity) -> None:
@@ -94,7 +101,9 @@ class Ingestion:
         manifest = ImportTable.read(body).table_manifest
         AssetName.parse(manifest.name)
         _times(manifest.start_time, manifest.end_time)
+        _refuse(manifest, "column_data_type_overrides")
         for source in manifest.sources:
+            _refuse(source, "crs", "primary_geometry_column", "date_format", "max_vertices")
             _uris(source, manifest.uri_prefix)
 
     def image(self, body: Mapping[str, Any], caller: Identity, handle: TaskHandle) -> list[str]:
@@ -130,9 +139,11 @@ class Ingestion:
                 done += 1
                 handle.progress(_FETCHED_SHARE * done / count, FETCH)
                 try:
-                    sources.append(RasterSource(opened.enter_context(rasterio.open(path)), source.uris[0]))
+                    # Formats that refer to other files would open this machine's to whoever sends a manifest.
+                    dataset = opened.enter_context(rasterio.open(path, driver="GTiff"))
+                    sources.append(RasterSource(dataset, source.uris[0]))
                 except RasterioError as error:
-                    raise EngineError(f"'{source.uris[0]}' cannot be read as a raster: {error}") from error
+                    raise EngineError(f"'{source.uris[0]}' cannot be read as a GeoTIFF: {error}") from error
             key = tileset.id or (str(number) if len(manifest.tilesets) > 1 else "")
             if key in mosaics:
                 raise EngineError(f"Tileset '{key}' is given twice.")
@@ -144,9 +155,13 @@ class Ingestion:
         place = folder / stem
         place.mkdir()
         paths = []
-        for uri in uris:
-            path = place / uri.name.rpartition("/")[2]
-            self._buckets.download(uri, path, handle.check_cancelled)
+        for number, uri in enumerate(uris):
+            # Files of one source find each other by their stem: x.tif and x.tfw, x.shp and x.dbf.
+            path = place / f"source{Path(uri.name).suffix.lower()}"
+            if path.exists():
+                raise EngineError(f"A source has two files of the same kind: '{uris[number]}'.")
+            with storing(folder):
+                self._buckets.download(uri, path, handle.check_cancelled)
             paths.append(path)
         return paths[0]
 
@@ -170,7 +185,7 @@ class Ingestion:
         footprint = None if manifest.footprint is None else Geometry.from_geojson(manifest.footprint)
         new = NewAsset(
             manifest.name, IMAGE, kept_properties(manifest.properties), times.start, times.end, bands,
-            outline(plan.grid, footprint), extra={RASTER: places},
+            outline(plan.grid, footprint), extra=extra(places, footprint),
         )  # fmt: skip
         return self._store.create(new, caller, overwrite=overwrite, folder=folder)
 
@@ -251,6 +266,13 @@ class Ingestion:
         return [f"https://code.earthengine.google.com/?asset={manifest.name}"]
 
 
+def _refuse(message: Message, *fields: str) -> None:
+    """Refuse what a manifest asks for and this engine would not do."""
+    for name in fields:
+        if getattr(message, name):
+            raise EngineError(f"'{to_camel(name)}' in a manifest is not supported by the local engine.")
+
+
 def _uris(source: Source | TableSource, prefix: str) -> list[ObjectUri]:
     """The objects of a source."""
     return [ObjectUri.parse(uri if uri.startswith("gs://") else f"{prefix}{uri}") for uri in source.uris]
@@ -278,31 +300,56 @@ def _check_cog(source: RasterSource) -> None:
 
 def _reader(path: Path, source: TableSource) -> Callable[[], Iterator[Feature]]:
     """What reads a fetched file of a table."""
-    if path.suffix.lower() in (".shp", ".zip", ".kml", ".gpkg"):
-        return lambda: _ogr_features(path, source)
-    if path.suffix.lower() == ".csv" and (source.x_column or source.y_column):
-        if not (source.x_column and source.y_column):
-            raise EngineError("'xColumn' and 'yColumn' are given together.")
-        places = (source.x_column, source.y_column)
-        return lambda: _csv_features(path, source, places)
+    if path.suffix == ".zip":
+        path = _unzipped(path)
+    if path.suffix == ".shp":
+        return lambda: _shapefile(path, source)
+    if path.suffix == ".csv":
+        return lambda: _csv(path, source)
     return lambda: read_table(path)
 
 
-def _csv_features(path: Path, source: TableSource, places: tuple[str, str]) -> Iterator[Feature]:
+def _csv(path: Path, source: TableSource) -> Iterator[Feature]:
+    if bool(source.x_column) != bool(source.y_column):
+        raise EngineError("'xColumn' and 'yColumn' are given together.")
+    places = (source.x_column, source.y_column) if source.x_column and source.y_column else None
     options = {"sep": source.csv_delimiter, "quotechar": source.csv_qualifier, "encoding": source.charset}
     try:
         for geometry, properties in csv_rows(path, places, **options):
             yield Feature(properties, geometry)
-    except (KeyError, ValueError, LookupError) as error:
-        raise EngineError(f"Table '{path.name}' cannot be read: {error}") from error
+    except (LookupError, ValueError) as error:
+        raise EngineError(f"'{source.uris[0]}' cannot be read as a CSV: {error}") from error
 
 
-def _ogr_features(path: Path, source: TableSource) -> Iterator[Feature]:
-    opened = f"/vsizip/{path}" if path.suffix.lower() == ".zip" else str(path)
+def _unzipped(path: Path) -> Path:
+    """The shapefile in an archive, whose other members are left where they are."""
+    folder = path.parent
     try:
-        frame = pyogrio.read_dataframe(opened)
-    except pyogrio.errors.DataSourceError as error:
-        raise EngineError(f"Table '{path.name}' cannot be read: {error}") from error
+        with zipfile.ZipFile(path) as archive, storing(folder):
+            for member in archive.infolist():
+                suffix = Path(member.filename).suffix.lower()
+                target = folder / f"source{suffix}"
+                if suffix not in SHAPEFILE:
+                    continue
+                if target.exists():
+                    raise EngineError("An archive must hold one shapefile.")
+                with archive.open(member) as packed, target.open("wb") as file:
+                    shutil.copyfileobj(packed, file)
+    except zipfile.BadZipFile as error:
+        raise EngineError(f"An archive cannot be opened: {error}") from error
+    if not (folder / "source.shp").exists():
+        raise EngineError("An archive must hold one shapefile.")
+    return folder / "source.shp"
+
+
+def _shapefile(path: Path, source: TableSource) -> Iterator[Feature]:
+    with path.open("rb") as file:
+        if file.read(4) != SHAPEFILE_START:  # GDAL would open whatever else it is
+            raise EngineError(f"'{source.uris[0]}' is no shapefile.")
+    try:
+        frame = pyogrio.read_dataframe(path, encoding=source.charset)
+    except (pyogrio.errors.DataSourceError, LookupError, ValueError) as error:
+        raise EngineError(f"'{source.uris[0]}' cannot be read as a shapefile: {error}") from error
     shapes = frame.geometry.to_crs("EPSG:4326") if frame.crs is not None else frame.geometry
     records = frame.drop(columns=frame.geometry.name).to_dict("records")
     for record, shape in zip(records, shapes.to_wkb(), strict=True):

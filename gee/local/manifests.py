@@ -109,7 +109,8 @@ class Mosaic:
 
     def dtype(self, index: int) -> np.dtype[Any]:
         """Of a band, counted from 0."""
-        return np.dtype(self.sources[0].dataset.dtypes[index])
+        dtype: np.dtype[Any] = np.dtype(self.sources[0].dataset.dtypes[index])
+        return dtype
 
     def read(
         self, index: int, window: Window, missing: Sequence[float], own_mask: bool

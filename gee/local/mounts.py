@@ -146,7 +146,7 @@ def _bands(
     for subdataset, index, label in places:
         opened = str(path) if subdataset is None else subdataset.replace("{}", str(path))
         with rasterio.open(opened) as source:
-            if source.crs is None:
+            if _crs(source) is None:
                 raise EngineError(f"'{path}' has no coordinate system, so its pixels have no place.")
             described = source.descriptions[index - 1]
             named = label or (_NAME.sub("_", described) if described else "") or f"b{index}"
@@ -168,9 +168,20 @@ def _bands(
     return bands, recorded
 
 
+def _crs(source: Any) -> Any:
+    """The coordinate system of a file; NetCDF with coordinates in degrees needs no other sign of it.
+
+    CF conventions 1.11, section 5.6: without a grid mapping the figure of the Earth is left open; WGS84 here.
+    """
+    if source.crs is None and source.driver == "netCDF" and "degrees_east" in source.tags().values():
+        return rasterio.crs.CRS.from_epsg(4326)
+    return source.crs
+
+
 def _grid(source: Any) -> dict[str, Any]:
-    epsg = source.crs.to_epsg()
-    crs = {"crsCode": f"EPSG:{epsg}"} if epsg else {"crsWkt": source.crs.to_wkt()}
+    system = _crs(source)
+    epsg = system.to_epsg()
+    crs = {"crsCode": f"EPSG:{epsg}"} if epsg else {"crsWkt": system.to_wkt()}
     a, b, c, d, e, f = list(source.transform)[:6]
     terms = {"scaleX": a, "shearX": b, "translateX": c, "shearY": d, "scaleY": e, "translateY": f}
     return {

@@ -164,7 +164,7 @@ def _table(group: Sequence[Feature], names: Sequence[str], schema: pa.Schema, ge
     columns = []
     for name, described in zip(names, schema, strict=True):
         if name == GEOMETRY:
-            values = [_binary(feature, geodesic) for feature in group]
+            values: list[Any] = [_binary(feature, geodesic) for feature in group]
         else:
             values = list(_values(group, name))
             if JSON_FIELD in (described.metadata or {}):

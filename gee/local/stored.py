@@ -37,6 +37,8 @@ RASTER = "raster"
 ``file`` (index) or ``object`` (``gs://bucket/object#generation``), ``subdataset`` (``netcdf:{}:sm``),
 ``band``, ``missing`` (a value or several that are masked), ``mask`` (index of a file of mask steps).
 """
+FOOTPRINT = "footprint"
+"""Key of a record's ``extra``: the footprint as it was given, GeoJSON; without it, the grid's border."""
 MASK_STEPS = 255  # of a stored mask: wholly valid
 OPEN_FILES = 16  # of each thread
 
@@ -206,4 +208,6 @@ def _spec(band: Mapping[str, Any]) -> BandSpec:
 
 
 def _footprint(asset: Asset) -> Geometry | None:
-    return None if asset.geometry is None else Geometry.from_geojson(asset.geometry)
+    # The record's own geometry has been brought to degrees, whose bounds are not quite the grid's any more.
+    given = asset.extra.get(FOOTPRINT)
+    return None if given is None else Geometry.from_geojson(given)

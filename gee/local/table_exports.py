@@ -143,9 +143,7 @@ class TableExports:
         """
         request = ExportTable.read(body)
         if request.feature_view_export_options or request.bigquery_export_options:
-            raise EngineError(
-                "Exports to FeatureView and BigQuery are not supported by the local engine.", "UNIMPLEMENTED"
-            )
+            raise EngineError("Exports to FeatureView and BigQuery are not supported by the local engine.")
         if request.asset_export_options is not None:
             AssetName.parse(request.asset_export_options.earth_engine_destination.name)
         elif request.file_export_options is not None:
@@ -217,8 +215,7 @@ def _writer(options: FileExportOptions) -> tuple[str, str, Writer]:
     if found is None:
         raise EngineError(
             f"Tables cannot be exported as '{options.file_format}' by the local engine; "
-            f"it writes {', '.join(WRITERS)}.",
-            "UNIMPLEMENTED",
+            f"it writes {', '.join(WRITERS)}."
         )
     return found
 
@@ -234,6 +231,5 @@ def _check_vertices(features: Iterable[Feature], limit: int) -> None:
     for feature in features:
         if feature.geometry is not None and shapely.get_num_coordinates(feature.geometry.shape) > limit:
             raise EngineError(
-                "A geometry has more than 'maxVertices' vertices; the local engine does not cut geometries.",
-                "UNIMPLEMENTED",
+                "A geometry has more than 'maxVertices' vertices; the local engine does not cut geometries."
             )

@@ -19,7 +19,7 @@ from gee.local.projections import Grid
 from gee.local.tasks import TaskHandle
 
 THREADS = 2  # of one task; tiles in flight bound its memory
-STAGE = "Computing and writing"
+STAGE = "Create Local Files"
 PATIENCE = 0.5  # seconds between looks at whether the task was cancelled
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -152,14 +153,14 @@ def test_a_cloud_optimized_file_is_one(local: Any, tmp_path: Path) -> None:
 
 
 def test_too_many_pixels_are_refused_in_earth_engines_words(local: Any) -> None:
-    task = to_bucket(coordinates(), "x", 100, 50, maxPixels=4999)
+    task = to_bucket(coordinates(), "large/x", 100, 50, maxPixels=4999)
     operation = local.export(task)
     assert operation["error"]["message"] == (
         "Export too large: specified 5000 pixels (max: 4999). Specify higher maxPixels value if you intend "
         "to export a large area."
     )
     assert operation["error"]["code"] == 3
-    assert local.names("x") == []
+    assert local.names("large/") == []
 
 
 def test_bands_of_a_file_share_a_type(local: Any) -> None:
@@ -235,6 +236,28 @@ def test_an_asset_gives_back_pixels_masks_and_types(local: Any) -> None:
 
 
 LOCAL = Identity("user", "local@localhost")
+
+
+def test_many_threads_read_one_asset(local: Any) -> None:
+    succeeded(local.export(to_asset(coordinates(), "shared", 700, 400)))
+    columns, rows = np.meshgrid(np.arange(700), np.arange(400))
+
+    def read(number: int) -> bool:
+        # a graph of its own for each, so that nothing is shared but the files and the tiles
+        with local.evaluated(ee.Image(f"{ROOT}/shared").add(number)) as image:
+            x, y = image.read(Grid(Projection(CRS, tuple(map(float, TRANSFORM))), 700, 400))
+        return bool((x.values == columns + number).all() and (y.values == rows + number).all())
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(read, range(16)))
+
+
+def test_an_asset_exported_without_a_region_keeps_its_grid(local: Any) -> None:
+    succeeded(local.export(to_asset(coordinates(), "first", 37, 23)))
+    again = ee.batch.Export.image.toAsset(ee.Image(f"{ROOT}/first"), "x", f"{ROOT}/second")
+    succeeded(local.export(again))
+    first, second = (local.api.store.get(f"{ROOT}/{name}", LOCAL).bands for name in ("first", "second"))
+    assert first == second
 
 
 def test_an_asset_is_overwritten_only_on_demand(local: Any) -> None:

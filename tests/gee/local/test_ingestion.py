@@ -109,7 +109,7 @@ def test_bands_missing_data_and_masks(local: Any, tmp_path: Path) -> None:
     ("manifest", "told"),
     [
         ({"tilesets": [{"sources": [{"uris": ["gs://bucket/absent.tif"]}]}]}, "absent.tif' .not found"),
-        ({"tilesets": [{"sources": [{"uris": ["gs://bucket/text.tif"]}]}]}, "cannot be read as a raster"),
+        ({"tilesets": [{"sources": [{"uris": ["gs://bucket/text.tif"]}]}]}, "cannot be read as a GeoTIFF"),
         (
             {
                 "tilesets": [{"sources": [{"uris": ["gs://bucket/good.tif"]}]}],
@@ -129,8 +129,21 @@ def test_what_cannot_be_ingested_is_told(
     assert list((local.state / "files").iterdir()) == []
 
 
+def test_a_file_that_refers_to_others_is_not_followed(local: Any, tmp_path: Path) -> None:
+    upload(local, tmp_path, "secret.tif", np.ones((1, 5, 5), "uint8"))
+    with rasterio.open(tmp_path / "upload.tif") as file:
+        rasterio.shutil.copy(file, tmp_path / "x.vrt", driver="VRT")
+    for name in ("x.vrt", "x.tif"):
+        local.bucket.blob(name).upload_from_filename(str(tmp_path / "x.vrt"))
+        manifest = {"name": f"{ROOT}/x", "tilesets": [{"sources": [{"uris": [f"gs://bucket/{name}"]}]}]}
+        message = local.message("INGEST_IMAGE", {"imageManifest": manifest})
+        assert "cannot be read as a GeoTIFF" in message
+
+
 def test_a_manifest_is_checked_when_it_is_sent(local: Any) -> None:
+    refer = {"sources": [{"uris": ["gs://bucket/x.tif"]}], "subdatasetPrefix": "NETCDF:"}
     for broken in (
+        {"name": f"{ROOT}/x", "tilesets": [refer]},
         {"name": f"{ROOT}/x"},
         {"name": "../x", "tilesets": [{"sources": [{"uris": ["gs://b/x.tif"]}]}]},
         {"name": f"{ROOT}/x", "tilesets": [{"sources": [{"uris": ["/etc/passwd"]}]}]},

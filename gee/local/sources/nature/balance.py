@@ -9,8 +9,10 @@ point and field capacity (FAO-56), linear reservoirs for drainage.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 
 from gee.local.sources.nature.noise import Floats
@@ -58,6 +60,12 @@ class Ground:
     root_drain: Floats
     quick: Floats
     seep: Floats
+
+    @cached_property
+    def table(self) -> Floats:
+        """A row of the above for each cell, ``(cells, 7)``."""
+        parts = (self.porosity, self.capacity, self.wilting, self.drain, self.root_drain, self.quick, self.seep)
+        return np.stack([np.ravel(part) for part in parts], axis=1).astype(np.float32)
 
 
 def ground(texture: Texture, slope: Floats, valley: Floats, built: Floats) -> Ground:
@@ -117,51 +125,155 @@ def step(
         wanted: evaporation that the air asks for, mm.
         leaf_area: m2/m2.
     """
-    held = np.minimum(np.minimum(rain, np.float32(INTERCEPTION_MM) * leaf_area), wanted)
+    shape = np.shape(state.surface)
+    rows = np.stack([np.broadcast_to(part, shape).reshape(-1) for part in (*state, rain, wanted, leaf_area)])
+    moved = np.empty((rows.shape[1], 2 + len(Fluxes._fields)), np.float32)
+    _one_day(rows.astype(np.float32, copy=False), cells.table, moved)
+    surface, root, *fluxes = (column.reshape(shape) for column in moved.T)
+    return State(surface, root), Fluxes(*fluxes)
+
+
+def run(
+    state: State,
+    cells: Ground,
+    sun: Floats,
+    leaves: Floats,
+    leaf_share: Floats,
+    weather: tuple[Floats, Floats],
+    node: int,
+    keep: int,
+) -> tuple[Floats, Floats]:
+    """The water balance of a square tile over many days, its weather interpolated from nodes.
+
+    Args:
+        state: at the start.
+        cells: limits and rates, ``(side, side)``.
+        sun: factor of the demand, likewise.
+        leaves: leaf area at dates, ``(dates, side, side)``.
+        leaf_share: of each day, the date before it and its share of the way to the next, as one number.
+        weather: rain and demand at the nodes, mm, ``(days, nodes, nodes)`` each.
+        node: cells between two nodes; the first one lies half a cell before the tile.
+        keep: how many of the last days are returned.
+
+    Returns:
+        Volumetric moisture of both layers at the end of each kept day, ``(keep, side, side)``.
+    """
+    rain, wanted = (np.ascontiguousarray(part, np.float32) for part in weather)
+    side = sun.shape[0]
+    surface, root = np.empty((keep, side, side), np.float32), np.empty((keep, side, side), np.float32)
+    start = np.stack([state.surface, state.root]).astype(np.float32)
+    cell_table = cells.table.reshape(side, side, -1)
+    _many_days(start, cell_table, sun, leaves, leaf_share, rain, wanted, node, surface, root)
+    return surface, root
+
+
+@numba.njit(cache=True, nogil=True)
+def _day(
+    surface: Any, root: Any, rain: Any, wanted: Any, leaf_area: Any, cell: Any
+) -> tuple[Any, Any, Any, Any, Any, Any, Any, Any]:
+    """One day of one cell: both layers, then interception, runoff, evaporation, transpiration, drainage, seepage."""
+    porosity, capacity, wilting = cell[0], cell[1], cell[2]
+    drain, root_drain, quick, seep = cell[3], cell[4], cell[5], cell[6]
+    one, zero = np.float32(1), np.float32(0)
+    held = min(min(rain, np.float32(INTERCEPTION_MM) * leaf_area), wanted)
     arriving = rain - held
     wanted = wanted - held
-    wetness = state.surface / (np.float32(SURFACE_MM) * cells.porosity)
-    runoff = arriving * np.minimum(cells.quick + np.float32(0.3) * wetness * wetness, np.float32(0.9))
+    wetness = surface / (np.float32(SURFACE_MM) * porosity)
+    runoff = arriving * min(quick + np.float32(0.3) * wetness * wetness, np.float32(0.9))
 
     entering = arriving - runoff
     passing = np.float32(BYPASS) * wetness * entering
-    surface = state.surface + entering - passing
-    full = np.float32(SURFACE_MM) * cells.porosity
-    over = np.maximum(surface - full, 0)
+    surface = surface + entering - passing
+    over = max(surface - np.float32(SURFACE_MM) * porosity, zero)
     surface = surface - over
-    drained = cells.drain * np.maximum(surface - np.float32(SURFACE_MM) * cells.capacity, 0)
+    drained = drain * max(surface - np.float32(SURFACE_MM) * capacity, zero)
     surface = surface - drained
 
-    root = state.root + passing + over + drained
-    full = np.float32(ROOT_MM) * cells.porosity
-    over = np.maximum(root - full, 0)
+    root = root + passing + over + drained
+    over = max(root - np.float32(ROOT_MM) * porosity, zero)
     runoff = runoff + over
     root = root - over
-    drainage = cells.root_drain * np.maximum(root - np.float32(ROOT_MM) * cells.capacity, 0)
+    drainage = root_drain * max(root - np.float32(ROOT_MM) * capacity, zero)
     root = root - drainage
 
-    surface_share, root_share = _available(surface, SURFACE_MM, cells), _available(root, ROOT_MM, cells)
+    span = one / (capacity - wilting)
+    surface_share = min(max((surface * np.float32(1 / SURFACE_MM) - wilting) * span, zero), one)
+    root_share = min(max((root * np.float32(1 / ROOT_MM) - wilting) * span, zero), one)
     bare = np.exp(np.float32(-0.5) * leaf_area)
-    dry = np.float32(AIR_DRY * SURFACE_MM) * cells.wilting
-    wet_enough = np.clip((surface - dry) / (np.float32(SURFACE_MM) * cells.capacity - dry), 0, 1)
+    dry = np.float32(AIR_DRY * SURFACE_MM) * wilting
+    wet_enough = min(max((surface - dry) / (np.float32(SURFACE_MM) * capacity - dry), zero), one)
     evaporation = np.float32(BARE_SOIL) * wanted * bare * wet_enough * wet_enough
-    evaporation = np.minimum(evaporation, np.float32(0.6) * np.maximum(surface - dry, 0))
+    evaporation = min(evaporation, np.float32(0.6) * max(surface - dry, zero))
     surface = surface - evaporation
-    uptake = wanted * (1 - bare)
-    from_surface = np.minimum(
-        np.float32(SURFACE_ROOTS) * uptake * np.minimum(surface_share * np.float32(1.4), 1),
-        np.float32(0.5) * np.maximum(surface - dry, 0),
+    uptake = wanted * (one - bare)
+    from_surface = min(
+        np.float32(SURFACE_ROOTS) * uptake * min(surface_share * np.float32(1.4), one),
+        np.float32(0.5) * max(surface - dry, zero),
     )
-    from_root = np.float32(1 - SURFACE_ROOTS) * uptake * np.minimum(root_share * np.float32(1.4), 1)
-    lifted = np.float32(LIFT_MM) * np.clip(root_share - surface_share, 0, 1)
-    seepage = cells.seep * (1 - root_share)
+    from_root = np.float32(1 - SURFACE_ROOTS) * uptake * min(root_share * np.float32(1.4), one)
+    lifted = np.float32(LIFT_MM) * min(max(root_share - surface_share, zero), one)
+    seepage = seep * (one - root_share)
     surface = surface - from_surface + lifted
     root = root - from_root - lifted + seepage
-    fluxes = Fluxes(rain, seepage, held, runoff, evaporation, from_surface + from_root, drainage)
-    return State(surface, root), fluxes
+    return surface, root, held, runoff, evaporation, from_surface + from_root, drainage, seepage
 
 
-def _available(water: Floats, thickness: float, cells: Ground) -> Floats:
-    """Water between wilting point (0) and field capacity (1)."""
-    content = water * np.float32(1 / thickness)
-    return np.clip((content - cells.wilting) / (cells.capacity - cells.wilting), 0, 1)
+@numba.njit(cache=True, nogil=True)
+def _one_day(rows: Any, cells: Any, moved: Any) -> None:
+    for cell in range(rows.shape[1]):
+        surface, root, held, runoff, evaporation, drunk, drainage, seepage = _day(
+            rows[0, cell], rows[1, cell], rows[2, cell], rows[3, cell], rows[4, cell], cells[cell]
+        )
+        line = moved[cell]
+        line[0], line[1], line[2], line[3], line[4] = surface, root, rows[2, cell], seepage, held
+        line[5], line[6], line[7], line[8] = runoff, evaporation, drunk, drainage
+
+
+@numba.njit(cache=True, nogil=True)
+def _many_days(
+    start: Any,
+    cells: Any,
+    sun: Any,
+    leaves: Any,
+    leaf_share: Any,
+    rain: Any,
+    wanted: Any,
+    node: int,
+    surface_out: Any,
+    root_out: Any,
+) -> None:
+    days, side, keep = rain.shape[0], sun.shape[0], surface_out.shape[0]
+    for i in range(side):
+        y = (i + 0.5) / node
+        row = int(y)
+        v = np.float32(y - row)
+        for j in range(side):
+            x = (j + 0.5) / node
+            column = int(x)
+            u = np.float32(x - column)
+            one = np.float32(1)
+            a, b, c, d = (one - v) * (one - u), (one - v) * u, v * (one - u), v * u
+            surface, root = start[0, i, j], start[1, i, j]
+            cell = cells[i, j]
+            for day in range(days):
+                fallen = (
+                    a * rain[day, row, column]
+                    + b * rain[day, row, column + 1]
+                    + c * rain[day, row + 1, column]
+                    + d * rain[day, row + 1, column + 1]
+                )
+                asked = (
+                    a * wanted[day, row, column]
+                    + b * wanted[day, row, column + 1]
+                    + c * wanted[day, row + 1, column]
+                    + d * wanted[day, row + 1, column + 1]
+                )
+                date = int(leaf_share[day])
+                share = leaf_share[day] - np.float32(date)
+                leaf_area = leaves[date, i, j] + share * (leaves[date + 1, i, j] - leaves[date, i, j])
+                surface, root, _, _, _, _, _, _ = _day(
+                    surface, root, fallen, sun[i, j] * asked, leaf_area, cell
+                )
+                if day >= days - keep:
+                    surface_out[day - days + keep, i, j] = surface * np.float32(1 / SURFACE_MM)
+                    root_out[day - days + keep, i, j] = root * np.float32(1 / ROOT_MM)

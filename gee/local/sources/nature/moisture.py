@@ -17,11 +17,10 @@ from gee.local.sources.nature.balance import (
     ROOT_MM,
     SURFACE_MM,
     Ground,
-    State,
     demand,
     first_state,
     ground,
-    step,
+    run,
 )
 from gee.local.sources.nature.cache import ByteCache
 from gee.local.sources.nature.landcover import URBAN, classify
@@ -213,26 +212,18 @@ def _integrate(
     humidity = before.rain.mean(0) / before.demand.mean(0)
     weather = [forcing(tile_row, tile_col, months) for months in range(last - spin_up, last + 1)]
     rain, wanted = (np.concatenate(parts) for parts in zip(*weather, strict=True))
-    surface = np.empty((end - first, TILE, TILE), np.float32)
-    root = np.empty_like(surface)
-    spread = _spread()
-    leaf_days = range(start // LEAF_DAYS * LEAF_DAYS, end + LEAF_DAYS, LEAF_DAYS)
-    leaves = {day: place.canopy.lai(day) for day in leaf_days}
-    state: State = first_state(place.ground, spread @ humidity @ spread.T)
-    for index, day in enumerate(range(start, end)):
-        known = day // LEAF_DAYS * LEAF_DAYS
-        share = np.float32((day - known) / LEAF_DAYS)
-        leaf_area = leaves[known] + share * (leaves[known + LEAF_DAYS] - leaves[known])
-        state, _ = step(
-            state,
-            place.ground,
-            spread @ rain[index] @ spread.T,
-            place.sun * (spread @ wanted[index] @ spread.T),
-            leaf_area,
-        )
-        if day >= first:
-            surface[day - first] = state.surface / SURFACE_MM
-            root[day - first] = state.root / ROOT_MM
+    # One date more than needed: the last day's share of the way to it is 0 at most.
+    dates = range(start // LEAF_DAYS * LEAF_DAYS, end + LEAF_DAYS, LEAF_DAYS)
+    surface, root = run(
+        first_state(place.ground, _spread(humidity)),
+        place.ground,
+        place.sun,
+        np.stack([_leaves(tile_row, tile_col, year, day) for day in dates]),
+        np.asarray((np.arange(start, end) - dates.start) / LEAF_DAYS, np.float32),
+        (rain, wanted),
+        NODE,
+        end - first,
+    )
     for layer in (surface, root):
         np.clip(layer, LOWEST, HIGHEST, out=layer)
         layer[:, place.water] = np.nan
@@ -240,11 +231,17 @@ def _integrate(
     return Moisture(surface, root)
 
 
-def _spread() -> Floats:
+def _spread(nodes: Floats) -> Floats:
     """Linear interpolation from the nodes of a tile to its cells."""
     position = (np.arange(TILE) + 0.5) / NODE
-    nodes = np.arange(TILE // NODE + 1)
-    return np.asarray(np.maximum(1 - np.abs(position[:, None] - nodes), 0), np.float32)
+    weights = np.maximum(1 - np.abs(position[:, None] - np.arange(TILE // NODE + 1)), 0).astype(np.float32)
+    return np.asarray(weights @ nodes @ weights.T, np.float32)
+
+
+def _leaves(tile_row: int, tile_col: int, year: int, day: int) -> Floats:
+    """Leaf area of a tile on a day, with the land cover of a year; months share most of their days."""
+    key = (tile_row, tile_col, year, day)
+    return _LEAVES.get(key, lambda: site(tile_row, tile_col, year).canopy.lai(day))
 
 
 def _forcing(tile_row: int, tile_col: int, months: int) -> Forcing:
@@ -297,4 +294,5 @@ def _site_bytes(site: Site) -> int:
 
 _MOISTURE: ByteCache[Moisture] = ByteCache(CACHE_BYTES, lambda value: 2 * value.surface.nbytes)
 _FORCING: ByteCache[Forcing] = ByteCache(CACHE_BYTES // 6, lambda value: 2 * value.rain.nbytes)
+_LEAVES: ByteCache[Floats] = ByteCache(CACHE_BYTES // 6, lambda value: value.nbytes)
 _SITES: ByteCache[Site] = ByteCache(CACHE_BYTES // 3, _site_bytes)

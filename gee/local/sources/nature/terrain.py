@@ -8,7 +8,9 @@ that `geography` describes, continents and ranges are noise.
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
+import numba
 import numpy as np
 
 from gee.local.sources.nature.geography import (
@@ -24,10 +26,11 @@ from gee.local.sources.nature.noise import (
     KM_PER_DEGREE_EAST,
     Coordinates,
     Floats,
+    Lattice,
     Mask,
+    creased,
     fractal,
     gradient,
-    interpolated,
     plane,
     smoothstep,
     turned,
@@ -39,12 +42,14 @@ WARP_KM = 5.0  # how far rivers and shores are bent
 OUTLINE_BEND = 2.5  # massifs are bent this many times more
 RIVER_REACH_KM = 18.0  # beyond this distance a river has no effect
 VALLEY_KM = 13.0  # spacing of the main valleys
-VALLEY_OCTAVES = 7  # the last is about 170 m
+VALLEY_HEIGHTS = tuple(0.3 * 0.48**octave for octave in range(7))  # of the summit's; the last is 170 m wide
+VALLEY_CARRY = (0.3, 1.3)
 HIGHEST_CREST = 1.6  # of the summit height; crests are bent below it
 POND_LEVEL = 1.75  # of unit noise: ponds cover some 3 % of the lowland around 31 N
 COAST_ROUGHNESS = 0.4  # m; on the flat coast a bend of 1-2 km
 SHELF_SLOPE = 45.0  # m of depth for one degree off the coast
 
+_LANDFORMS = Lattice(LANDFORM_STEP, side=16, limit=32_000_000)
 _COAST_LAT, _COAST_LON = (np.array(column) for column in zip(*COAST, strict=True))
 
 
@@ -66,7 +71,7 @@ def water(lon: Coordinates, lat: Coordinates) -> Mask:
 def elevation_and_water(lon: Coordinates, lat: Coordinates) -> tuple[Floats, Mask]:
     """Both at once, at the price of one; ponds keep the height of their banks."""
     lon, lat = np.asarray(lon, np.float64), np.asarray(lat, np.float64)
-    base, summits, east_shift, north_shift = interpolated(_landforms, lon, lat, LANDFORM_STEP)
+    base, summits, east_shift, north_shift = _LANDFORMS.at(_landforms, lon, lat)
     x, y = plane(lon, lat)
     fine = gradient(*turned(x, y, 2.6, 0), SEED + 90) + np.float32(0.5) * gradient(
         *turned(x, y, 1.1, 1), SEED + 91
@@ -79,19 +84,21 @@ def elevation_and_water(lon: Coordinates, lat: Coordinates) -> tuple[Floats, Mas
     height = np.where(sea, np.minimum(base, 0), np.maximum(height, 1))
     ponds = gradient(*turned(x, y, 1.7, 4), SEED + 95) - 1.4 * np.square((lat - 31.3) / 2.2) > POND_LEVEL
     open_water |= ponds & (summits < 90) & (np.abs(lon - 117) < 6)
-    _carve_rivers(height, open_water, x, y)
-    _fill_lakes(height, open_water, x, y)
-    return np.asarray(height, np.float32), open_water
+    height = np.asarray(height, np.float32)
+    flat = (height.reshape(-1), open_water.reshape(-1), x.reshape(-1), y.reshape(-1))
+    _carve_rivers(*flat)
+    _fill_lakes(*flat)
+    return height, open_water
 
 
 def relief(lon: Coordinates, lat: Coordinates) -> Floats:
     """Height in m of the summits above the plain around: 0 on plains, above 1,000 in mountains; smooth."""
-    return np.asarray(interpolated(_landforms, lon, lat, LANDFORM_STEP)[1], np.float32)
+    return np.asarray(_LANDFORMS.at(_landforms, lon, lat)[1], np.float32)
 
 
 def broad_elevation(lon: Coordinates, lat: Coordinates) -> Floats:
     """Elevation in m averaged over some 10 km, never below 0; cheap."""
-    base, summits = interpolated(_landforms, lon, lat, LANDFORM_STEP)[:2]
+    base, summits = _LANDFORMS.at(_landforms, lon, lat)[:2]
     return np.asarray(np.maximum(base, 0) + np.float32(0.45) * summits, np.float32)
 
 
@@ -107,14 +114,7 @@ def slope(lon: Coordinates, lat: Coordinates, spacing: float = 90.0) -> Floats:
 def _valleys(x: Coordinates, y: Coordinates) -> Floats:
     """Share of the summit height, from 0.1 on valley floors to 1 on crests: each octave erodes the next."""
     total = np.float32(0.12) + np.float32(0.16) * np.abs(gradient(*turned(x, y, 31.0, 9), SEED + 60))
-    weight = np.ones(x.shape, np.float32)
-    wavelength, amplitude = VALLEY_KM, np.float32(0.3)
-    for octave in range(VALLEY_OCTAVES):
-        crease = np.abs(gradient(*turned(x, y, wavelength, octave), SEED + octave))
-        total += amplitude * weight * crease
-        weight = np.minimum(weight * (np.float32(0.3) + crease), 1.3)
-        wavelength /= 2.07
-        amplitude *= np.float32(0.48)
+    total += creased(x, y, VALLEY_KM, SEED, VALLEY_HEIGHTS, VALLEY_CARRY)
     return np.asarray(total / np.sqrt(1 + np.square(total / np.float32(HIGHEST_CREST))), np.float32)
 
 
@@ -179,28 +179,17 @@ def _carve_rivers(height: Floats, open_water: Mask, x: Coordinates, y: Coordinat
     west, east, south, north = x.min() - reach, x.max() + reach, y.min() - reach, y.max() + reach
     for river in RIVERS:
         points = [(lon * KM_PER_DEGREE_EAST, lat * KM_PER_DEGREE, level) for lon, lat, level in river.course]
-        nearest = np.full(x.shape, reach, np.float64)
-        level = np.zeros(x.shape)
-        met = False
-        for (ax, ay, az), (bx, by, bz) in pairwise(points):
-            if max(ax, bx) < west or min(ax, bx) > east or max(ay, by) < south or min(ay, by) > north:
-                continue
-            met = True
-            dx, dy = bx - ax, by - ay
-            t = np.clip(((x - ax) * dx + (y - ay) * dy) / (dx * dx + dy * dy), 0, 1)
-            distance = np.hypot(x - ax - t * dx, y - ay - t * dy)
-            closer = distance < nearest
-            nearest = np.where(closer, distance, nearest)
-            level = np.where(closer, az + t * (bz - az), level)
-        if not met:
-            continue
-        bank = smoothstep(nearest, river.width / 2, river.floodplain)
-        above = np.maximum(height - (level + 1), 0) * (open_water == 0)
-        near = nearest < reach
-        height[near] = np.minimum(height, level + 1 + above * bank)[near]
-        channel = (nearest < river.width / 2) & ~open_water
-        height[channel] = level[channel]
-        open_water |= channel
+        near = [
+            (*start, *end)
+            for start, end in pairwise(points)
+            if max(start[0], end[0]) >= west
+            and min(start[0], end[0]) <= east
+            and max(start[1], end[1]) >= south
+            and min(start[1], end[1]) <= north
+        ]
+        if near:
+            shape = np.array([river.width / 2, river.floodplain, reach])
+            _carve(np.array(near, np.float64), shape, x, y, height, open_water)
 
 
 def _fill_lakes(height: Floats, open_water: Mask, x: Coordinates, y: Coordinates) -> None:
@@ -214,12 +203,49 @@ def _fill_lakes(height: Floats, open_water: Mask, x: Coordinates, y: Coordinates
         if cx + reach < west or cx - reach > east or cy + reach < south or cy - reach > north:
             continue
         angle = np.radians(lake.azimuth)
-        along = ((x - cx) * np.cos(angle) + (y - cy) * np.sin(angle)) / lake.along
-        across = ((y - cy) * np.cos(angle) - (x - cx) * np.sin(angle)) / lake.across
-        radius = np.hypot(along, across)
-        inside = radius < 1
-        shore = ~inside & (radius < 2)
-        eased = lake.level + 1 + (height - lake.level - 1) * smoothstep(radius, 1.0, 2.0)
-        height[shore] = np.where(open_water, height, np.maximum(eased, lake.level + 0.5))[shore]
-        height[inside] = lake.level
-        open_water |= inside
+        shape = np.array([cx, cy, np.cos(angle), np.sin(angle), lake.along, lake.across, lake.level])
+        _fill(shape, x, y, height, open_water)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _carve(segments: Any, shape: Any, x: Any, y: Any, height: Any, open_water: Any) -> None:
+    """One river: segments of (x, y, level) to (x, y, level); half width, half floodplain and reach in km."""
+    half, floodplain, reach = shape
+    for point in range(x.size):
+        nearest, level = reach * reach, 0.0
+        for segment in range(segments.shape[0]):
+            ax, ay, az, bx, by, bz = segments[segment]
+            dx, dy = bx - ax, by - ay
+            t = min(max(((x[point] - ax) * dx + (y[point] - ay) * dy) / (dx * dx + dy * dy), 0.0), 1.0)
+            away_x, away_y = x[point] - ax - t * dx, y[point] - ay - t * dy
+            distance = away_x * away_x + away_y * away_y
+            if distance < nearest:
+                nearest, level = distance, az + t * (bz - az)
+        if nearest >= reach * reach:
+            continue
+        distance = np.sqrt(nearest)
+        above = 0.0 if open_water[point] else max(height[point] - (level + 1), 0.0)
+        t = min(max((distance - half) / (floodplain - half), 0.0), 1.0)
+        height[point] = min(height[point], level + 1 + above * t * t * (3 - 2 * t))
+        if distance < half and not open_water[point]:
+            height[point] = level
+            open_water[point] = True
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _fill(shape: Any, x: Any, y: Any, height: Any, open_water: Any) -> None:
+    """One lake: centre (km), cosine and sine of its axis, half axes (km), level (m)."""
+    cx, cy, cosine, sine, along_km, across_km, level = shape
+    for point in range(x.size):
+        dx, dy = x[point] - cx, y[point] - cy
+        along, across = (dx * cosine + dy * sine) / along_km, (dy * cosine - dx * sine) / across_km
+        radius = along * along + across * across
+        if radius >= 4:
+            continue
+        if radius < 1:
+            height[point] = level
+            open_water[point] = True
+        elif not open_water[point]:
+            t = np.sqrt(radius) - 1
+            eased = level + 1 + (height[point] - level - 1) * t * t * (3 - 2 * t)
+            height[point] = max(eased, level + 0.5)

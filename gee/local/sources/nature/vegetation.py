@@ -9,8 +9,9 @@ land bands of MODIS.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,6 +39,7 @@ LARGEST_LAI = 7.0
 EXTINCTION = 0.5  # of light by a unit of leaf area (Monsi and Saeki 1953)
 SPELL_GROWTH = 0.16  # log of the leaf area, one standard deviation of a wet spell
 SPELL_LAG = 25  # days between a wet spell and its leaves
+SPELL_STEP = 0.5  # degrees between the nodes of the growth after wet spells
 LATER_PER_DEGREE = 2.5  # days northward
 
 
@@ -96,18 +98,66 @@ class Canopy:
 
     def lai(self, day: int) -> Floats:
         """Leaf area index on a day since 1970-01-01, 0 to 7, m2/m2."""
-        lagged = day - SPELL_LAG
 
         def nodes(lon: Coordinates, lat: Coordinates) -> Floats:
-            return np.asarray(np.exp(SPELL_GROWTH * spell(lon, lat, lagged)), np.float32)
+            return growth_of(lon, lat, day)
 
-        growth = interpolated(nodes, self.lon, self.lat, 0.5) * self.vigour
-        date = day % YEAR - self.delay
-        total = np.zeros(self.codes.shape, np.float32)
-        for code in np.unique(self.codes):
-            here = self.codes == code
-            total[here] = _leaves(PHENOLOGY[int(code)], date[here])
-        return np.asarray(np.clip(total * growth, 0, LARGEST_LAI), np.float32)
+        growth = interpolated(nodes, self.lon, self.lat, SPELL_STEP) * self.vigour
+        return leaf_area(self.codes, self.delay, growth, day)
+
+
+def growth_of(lon: Coordinates, lat: Coordinates, day: int) -> Floats:
+    """Factor of the leaf area after the wet or dry spell before a day; smooth."""
+    return np.asarray(np.exp(SPELL_GROWTH * spell(lon, lat, day - SPELL_LAG)), np.float32)
+
+
+def leaf_area(codes: Codes, delay: Floats, growth: Floats, day: int) -> Floats:
+    """Leaf area index, 0 to 7, m2/m2, of the same shape as its arguments.
+
+    Args:
+        codes: LC_Type5.
+        delay: days by which the seasons are late.
+        growth: factor of the leaf area.
+        day: days since 1970-01-01.
+    """
+    result = np.empty(codes.shape, np.float32)
+    arrays = (np.ascontiguousarray(codes), np.asarray(delay, np.float32), np.asarray(growth, np.float32))
+    date = np.float32(day % YEAR)
+    flat = (array.reshape(-1) for array in arrays)
+    _leaf_area(*flat, date, np.float32(YEAR), _SEASONS, np.float32(LARGEST_LAI), result.reshape(-1))
+    return result
+
+
+def _season_table() -> NDArray[np.float32]:
+    """By code: the floor, then height, top, rise and fall of each season, with 0 for heights there are not."""
+    most = max(len(phenology.seasons) for phenology in PHENOLOGY.values())
+    table = np.ones((len(PHENOLOGY), 1 + 4 * most), np.float32)
+    table[:, 1::4] = 0
+    for code, phenology in PHENOLOGY.items():
+        table[code, 0] = phenology.floor
+        for number, season in enumerate(phenology.seasons):
+            table[code, 1 + 4 * number : 5 + 4 * number] = season
+    return table
+
+
+_SEASONS = _season_table()
+
+
+@numba.njit(cache=True, nogil=True)
+def _leaf_area(
+    codes: Any, delay: Any, growth: Any, date: Any, year: Any, table: Any, largest: Any, out: Any
+) -> None:
+    half = year / np.float32(2)
+    for point in range(codes.size):
+        row = table[codes[point]]
+        total = row[0]
+        for first in range(1, row.size, 4):
+            if row[first] == 0:
+                break
+            since = (date - delay[point] - row[first + 1] + half) % year - half
+            width = row[first + 2] if since < 0 else row[first + 3]
+            total += row[first] * np.exp(-(since / width) * (since / width))
+        out[point] = min(max(total * growth[point], np.float32(0)), largest)
 
 
 def canopy(lon: Coordinates, lat: Coordinates, year: int, codes: Codes | None = None) -> Canopy:
@@ -185,14 +235,3 @@ def reflectance(lon: Coordinates, lat: Coordinates, day: int, band: int, moistur
     standing = canopy(lon, lat, year_of(day))
     bands = spectrum(standing.codes, standing.lai(day), moisture, soil_brightness(lon, lat))
     return np.asarray(bands[band - 1], np.float32)
-
-
-def _leaves(phenology: Phenology, date: NDArray[np.float32]) -> Floats:
-    total = np.full(date.shape, phenology.floor, np.float32)
-    for season in phenology.seasons:
-        since = (date - np.float32(season.top) + np.float32(YEAR / 2)) % np.float32(YEAR) - np.float32(
-            YEAR / 2
-        )
-        width = np.where(since < 0, np.float32(season.rise), np.float32(season.fall))
-        total += np.float32(season.height) * np.exp(-np.square(since / width))
-    return total
