@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from gee.local.context import charge
 from gee.local.errors import EngineError
+from gee.local.limits import ELEMENTS_PER_APPLICATION
 
 _MAX_DEPTH = 400  # lists within lists
 
@@ -31,6 +33,8 @@ def identity(value: Any, depth: int = 0) -> Hashable:
         return value
     if depth > _MAX_DEPTH:
         raise EngineError("Value is nested too deeply.")
+    if isinstance(value, (list, tuple, Mapping)):
+        charge(len(value) + ELEMENTS_PER_APPLICATION)
     if isinstance(value, (list, tuple)):
         return ("list", tuple(identity(item, depth + 1) for item in value))
     if isinstance(value, Mapping):

@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from gee.local import limits
 from gee.local.errors import EngineError
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ class Library(Protocol):
         """The feature collection of this id."""
 
 
+OUT_OF_MEMORY = "User memory limit exceeded."  # guides/debugging
+
+
 @dataclass
 class Context:
     """One request's surroundings.
@@ -40,8 +44,9 @@ class Context:
         library: where ``Image.load`` and its kin look, already bound to the caller's rights.
         tiles: pixels computed before, shared by all requests.
         deadline: ``time.monotonic()`` after which the computation is given up; None for batch tasks.
-        budget: how many algorithm applications are left.
+        budget: how many algorithm applications, or what takes as long, are left.
         stopped: set by whoever cancels the request.
+        starved: set by whoever watches over the memory.
         prepared: pixel nodes that know they will be computed.
         expected: by scene, the bands that will be read.
         plans: in which order nodes are computed.
@@ -50,20 +55,23 @@ class Context:
     library: Library
     tiles: TileCache
     deadline: float | None = None
-    budget: int = 50_000_000
+    budget: int = limits.BATCH_WORK
     stopped: bool = False
+    starved: bool = False
     prepared: set[Pixels] = field(default_factory=set)
     expected: dict[bytes, set[str]] = field(default_factory=dict)
     plans: dict[Any, Plan] = field(default_factory=dict)
 
     def check(self) -> None:
-        """Give up when the time is over or the request was cancelled.
+        """Give up when the time is over, memory is short or the request was cancelled.
 
         Raises:
             EngineError: as Earth Engine words it.
         """
         if self.stopped:
             raise EngineError("The computation was cancelled.", "FAILED_PRECONDITION")
+        if self.starved:
+            raise EngineError(OUT_OF_MEMORY)
         if self.deadline is not None and time.monotonic() > self.deadline:
             raise EngineError("Computation timed out.")
 
@@ -73,12 +81,10 @@ class Context:
         Raises:
             EngineError: the graph asks for more than any honest one.
         """
-        before = self.budget
-        self.budget = before - applications
+        self.budget -= applications
         if self.budget < 0:
-            raise EngineError("User memory limit exceeded.")
-        if before >> 10 != self.budget >> 10:
-            self.check()
+            raise EngineError(OUT_OF_MEMORY)
+        self.check()
 
 
 _CURRENT: ContextVar[Context] = ContextVar("context")
@@ -87,6 +93,17 @@ _CURRENT: ContextVar[Context] = ContextVar("context")
 def current() -> Context:
     """The context of the request this thread works for."""
     return _CURRENT.get()
+
+
+def charge(elements: int) -> None:
+    """Count work on the elements of a list against the budget, where a request is being worked for.
+
+    Raises:
+        EngineError: the graph asks for more than any honest one, or is to be given up.
+    """
+    context = _CURRENT.get(None)
+    if context is not None:
+        context.spend(elements // limits.ELEMENTS_PER_APPLICATION)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from gee import limits
+from gee.local.context import charge
 from gee.local.errors import EngineError
 from gee.local.geometries import Geometry
 from gee.local.images import Image
@@ -23,19 +24,28 @@ from gee.local.registry import type_name
 from gee.local.values import Collection, Date, DateRange, ErrorMargin, Feature, PixelType
 
 MAX_RESULT_DEPTH = 400  # clients parse results recursively
+MAX_RESULT_VALUES = 20_000_000  # numbers, and characters of strings; no fewer bytes of JSON
+TOO_LARGE = "Computed value is too large."
 _EXACT = 2**53  # above it a float's digits are not those of an integer
 _IDENTITY = ("system:id", "system:version")
 
 
 class _Printer:
-    """One result being printed: it counts the elements of all collections together."""
+    """One result being printed: it counts the elements of all collections together, and all values."""
 
     def __init__(self) -> None:
         self.elements = 0
+        self.values = 0
 
     def shown(self, value: Any, depth: int = 0) -> Any:
         if depth > MAX_RESULT_DEPTH:
             raise EngineError("Computed value is nested too deeply.")
+        # A list may hold another one many times over, so that little memory prints as very much.
+        self.values += len(value) if isinstance(value, str) else 1
+        if self.values > MAX_RESULT_VALUES:
+            raise EngineError(TOO_LARGE)
+        if not self.values & 4095:
+            charge(4096)
         if value is None or isinstance(value, (bool, str, int)):
             return value
         if isinstance(value, float):
@@ -132,5 +142,5 @@ def dump(content: Any) -> bytes:
     """
     body = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     if len(body) > limits.MAX_AGGREGATION_BYTES:
-        raise EngineError("Computed value is too large.")
+        raise EngineError(TOO_LARGE)
     return body

@@ -21,6 +21,7 @@ from typing import Any
 import gee.local.algorithms  # noqa: F401  (registers them)
 from gee import limits
 from gee.local import encoding, graph, rasters, registry, tables
+from gee.local import limits as own_limits
 from gee.local.context import Context, Library, working
 from gee.local.descriptions import describe_image
 from gee.local.errors import EngineError
@@ -91,7 +92,8 @@ class Engine:
             seconds: how long it may take; None for batch tasks.
         """
         deadline = None if seconds is None else time.monotonic() + seconds
-        return Context(self._library(caller), self.tiles, deadline)
+        work = own_limits.BATCH_WORK if seconds is None else own_limits.INTERACTIVE_WORK
+        return Context(self._library(caller), self.tiles, deadline, work)
 
     @contextmanager
     def evaluated(self, expression: Mapping[str, Any], caller: Identity, context: Context) -> Iterator[Any]:
@@ -120,6 +122,8 @@ class Engine:
                 raise
 
     def _keep(self, key: tuple[bytes, Identity, int], value: Any) -> None:
+        if not isinstance(value, (Image, Collection, Feature, Geometry)):
+            return  # a long list takes memory, and nobody asks for tiles of it
         with self._lock:
             self._roots[key] = value
             while len(self._roots) > ROOTS_KEPT:
@@ -128,6 +132,12 @@ class Engine:
     def _version(self) -> int:
         with self._lock:
             return int(self._watcher.execute("PRAGMA data_version").fetchone()[0])
+
+    def forget(self) -> None:
+        """Let go of what was computed before, because memory is short."""
+        with self._lock:
+            self._roots.clear()
+        self.tiles.forget(lambda key: True)
 
     def close(self) -> None:
         """Let go of the state."""
@@ -241,10 +251,7 @@ class Engine:
 
 
 def _page(value: Any, wanted: str, request: ComputeFeatures) -> tuple[list[Any], dict[str, str]]:
-    try:
-        collection = registry.promote(value, wanted)
-    except TypeError as error:
-        raise EngineError(f"Expected a value of type {wanted}, got {registry.type_name(value)}.") from error
+    collection = registry.expect(value, wanted)
     size = min(request.page_size or limits.FEATURES_PER_PAGE, limits.FEATURES_PER_PAGE)
     start = decode_token(request.page_token)
     if start is not None and (type(start) is not int or start < 0):
@@ -346,14 +353,8 @@ def _as_image(value: Any) -> Image:
             value = registry.apply("ImageCollection.mosaic", {"collection": value})
         else:
             value = registry.apply("Collection.draw", {"collection": value, "color": "000000"})
-    if not isinstance(value, Image):
-        try:
-            value = registry.promote(value, "Image")
-        except TypeError as error:
-            raise EngineError(f"Expected a value of type Image, got {registry.type_name(value)}.") from error
-        if not isinstance(value, Image):
-            raise EngineError("Expected a value of type Image, got null.")
-    return value
+    image: Image = registry.expect(value, "Image")
+    return image
 
 
 def tile_grid(zoom: int, x: int, y: int) -> Grid:

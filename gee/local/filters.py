@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from gee.local.context import charge
+from gee.local.limits import ELEMENTS_PER_APPLICATION
 from gee.local.ordering import is_number
 from gee.local.registry import promote
 from gee.local.values import Element, Feature
@@ -104,6 +106,7 @@ class Pair(Filter):
 
     def passes(self, left: Any, right: Any) -> bool:
         """Whether the operands are so related."""
+        charge(ELEMENTS_PER_APPLICATION)
         first, second = self.operands(left, right)
         if first is None or second is None:
             return self.relation.nulls
@@ -129,6 +132,7 @@ class Test(Filter):
 
     def passes(self, left: Any, right: Any) -> bool:
         """Whether the element meets the condition."""
+        charge(ELEMENTS_PER_APPLICATION)
         return self.test(left)
 
     def times(self) -> Reach:

@@ -104,13 +104,8 @@ class ImageExports:
         """The image and its grid, within a context that has no deadline."""
         context = self._engine.context(caller, None)
         with self._engine.evaluated(request.expression, caller, context) as value:
-            try:
-                image = registry.promote(value, "Image")
-            except TypeError as error:
-                raise EngineError(
-                    f"Expected a value of type Image, got {registry.type_name(value)}."
-                ) from error
-            if image is None or not image.bands:
+            image: Image = registry.expect(value, "Image")
+            if not image.bands:
                 raise EngineError("Image has no bands.")
             arrays = [band.name for band in image.bands if band.type.dimensions]
             if arrays:

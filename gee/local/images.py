@@ -279,20 +279,20 @@ def aggregation_projection(
     Raises:
         EngineError: neither is given and the default projection is the one-degree WGS84 of composites.
     """
-    if transform is not None:
-        if scale is not None:
-            raise EngineError("Can't specify both 'scale' and 'crsTransform'.")
-        if len(transform) != 6:
-            raise EngineError("'crsTransform' must have 6 numbers.")
-        a, b, c, d, e, f = map(float, transform)
-        base = crs or (image.bands[0].projection if image.bands else WGS84)
-        return Projection(base.crs, (a, b, c, d, e, f))
     base = crs or (image.bands[0].projection if image.bands else WGS84)
-    if scale is not None:
-        return base.at_scale(scale)
-    if crs is None and base.is_default and any(band.extent is None for band in image.bands):
+    open_choice = crs is None and transform is None and scale is None
+    if open_choice and base.is_default and any(band.extent is None for band in image.bands):
         raise EngineError(INVALID_DEFAULT)
-    return base
+    return base.specified(transform, scale)
+
+
+def coarsened(projection: Projection, region: Geometry, max_pixels: float) -> Projection:
+    """A projection with pixels doubled until a region has at most so many (``bestEffort``)."""
+    grid = region_grid(region, projection)
+    while grid.width * grid.height > max_pixels:
+        projection = projection.rescaled(2, 2)
+        grid = region_grid(region, projection)
+    return projection
 
 
 def region_grid(geometry: Geometry, projection: Projection, limit: float = math.inf) -> Grid:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import re2  # type: ignore[import-untyped]
 
+from gee.local import limits
 from gee.local.errors import EngineError
 from gee.local.registry import type_name
 
@@ -65,10 +66,18 @@ def encode_json(value: Any) -> str:
             return dict(item)
         raise EngineError(f"Cannot encode a {type_name(item)} as JSON.")
 
+    encoder = json.JSONEncoder(default=other, separators=(",", ":"), ensure_ascii=False)
+    parts, size = [], 0
     try:
-        return json.dumps(value, default=other, separators=(",", ":"), ensure_ascii=False)
+        # In parts: a list that holds another many times over would have no end in memory.
+        for part in encoder.iterencode(value):
+            parts.append(part)
+            size += len(part)
+            if size > limits.MAX_TEXT:
+                raise EngineError(f"Text of the value is too long: at most {limits.MAX_TEXT} characters.")
     except RecursionError as error:
         raise EngineError("Value is nested too deeply.") from error
+    return "".join(parts)
 
 
 def _rounded(value: Decimal, exponent: int) -> Decimal:

@@ -28,7 +28,6 @@ _RPC_CODES: Mapping[str, int] = MappingProxyType(
         "RESOURCE_EXHAUSTED": 8,
         "FAILED_PRECONDITION": 9,
         "ABORTED": 10,
-        "UNIMPLEMENTED": 12,
         "INTERNAL": 13,
         "UNAUTHENTICATED": 16,
     }

@@ -14,7 +14,7 @@ import numpy as np
 
 from gee.local import comparison
 from gee.local.errors import EngineError
-from gee.local.registry import type_name
+from gee.local.registry import shown, type_name
 from gee.local.values import Date
 
 
@@ -45,7 +45,8 @@ def before(left: Any, right: Any) -> bool:
     if (is_number(left) and is_number(right)) or (isinstance(left, str) and isinstance(right, str)):
         return bool(left < right)
     raise EngineError(
-        f"Cannot compare values '{left}' (Type:{type_name(left)}) and '{right}' (Type:{type_name(right)})."
+        f"Cannot compare values '{shown(left)}' (Type:{type_name(left)}) and "
+        f"'{shown(right)}' (Type:{type_name(right)})."
     )
 
 

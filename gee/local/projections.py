@@ -7,6 +7,7 @@ with a size, its origin at the upper left pixel's corner. They are frozen values
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -86,6 +87,21 @@ class Projection:
             raise EngineError(f"Scale must be positive, got {metres}.")
         factor = metres / self.nominal_scale
         return self.rescaled(factor, factor)
+
+    def specified(self, transform: Sequence[float] | None, scale: float | None) -> Projection:
+        """This projection with another transform, or at another nominal scale, if one is given.
+
+        Raises:
+            EngineError: both are given, or the transform is none.
+        """
+        if transform is None:
+            return self if scale is None else self.at_scale(scale)
+        if scale is not None:
+            raise EngineError("Can't specify both 'scale' and 'crsTransform'.")
+        if len(transform) != 6:
+            raise EngineError("'crsTransform' must have 6 numbers.")
+        a, b, c, d, e, f = map(float, transform)
+        return Projection(self.crs, (a, b, c, d, e, f))
 
     def rescaled(self, x: float, y: float) -> Projection:
         """Pixels ``x`` times as wide and ``y`` times as high, on the same origin."""

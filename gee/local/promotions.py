@@ -13,11 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from gee.local import limits
 from gee.local.calendar import parse_iso
+from gee.local.context import charge
 from gee.local.elementwise import saturating_cast
 from gee.local.errors import EngineError
 from gee.local.registry import promotion
 from gee.local.values import Date, DateRange, ErrorMargin, PixelType, type_of
+
+MAX_DIMENSIONS = 16  # of an array; NumPy's own limit depends on its version
 
 PIXEL_TYPES: dict[str, PixelType] = {
     name: type_of(np.dtype(dtype))
@@ -84,6 +88,7 @@ def as_string(value: Any) -> str:
 def as_list(value: Any) -> list[Any]:
     """A list."""
     if isinstance(value, (list, tuple)):
+        charge(len(value))
         return list(value)
     raise TypeError
 
@@ -92,6 +97,7 @@ def as_list(value: Any) -> list[Any]:
 def as_dictionary(value: Any) -> dict[str, Any]:
     """A dictionary."""
     if isinstance(value, Mapping):
+        charge(len(value))
         return dict(value)
     raise TypeError
 
@@ -123,6 +129,7 @@ def array_of(values: Any, kind: PixelType | None) -> np.ndarray[Any, Any]:
     Raises:
         EngineError: the lists are uneven or hold something else than numbers, or nothing and no type.
     """
+    _check_size(values)
     try:
         array = np.asarray(values)
     except (OverflowError, ValueError) as error:
@@ -140,10 +147,21 @@ def array_of(values: Any, kind: PixelType | None) -> np.ndarray[Any, Any]:
         with np.errstate(all="ignore"):
             return saturating_cast(kind.dtype, array)
     if array.dtype.kind == "i":
-        limits = np.iinfo(np.int32)
-        small = limits.min <= array.min() and array.max() <= limits.max
+        int32 = np.iinfo(np.int32)
+        small = int32.min <= array.min() and array.max() <= int32.max
         return array.astype(np.int32 if small else np.int64, copy=False)
     return array.astype(np.float64, copy=False) if array.dtype == np.float16 else array
+
+
+def _check_size(values: Any) -> None:
+    """Refuse nested lists that would make too large an array, before NumPy looks into them."""
+    size, depth = 1, 0
+    while isinstance(values, (list, tuple)) and values:
+        size, depth, values = size * len(values), depth + 1, values[0]
+        if size > limits.MAX_SEQUENCE:
+            raise EngineError(f"Array of {size} elements is too large: at most {limits.MAX_SEQUENCE}.")
+        if depth > MAX_DIMENSIONS:
+            raise EngineError(f"Array has too many dimensions: at most {MAX_DIMENSIONS}.")
 
 
 def _of_objects(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -8,6 +8,7 @@ An algorithm without a definition is an error that names it; nothing is guessed.
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -16,11 +17,15 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from gee.local import limits
 from gee.local.errors import EngineError
 from gee.local.values import Collection
 
 Definition = Callable[..., Any]
 _Defined = TypeVar("_Defined", bound=Definition)
+_SHORT = reprlib.Repr()
+_SHORT.maxlist = _SHORT.maxdict = 20
+_SHORT.maxstring = _SHORT.maxlong = 100
 
 _DEFINITIONS: dict[str, Definition] = {}
 _PROMOTIONS: dict[str, Callable[[Any], Any]] = {}
@@ -132,6 +137,22 @@ def promote(value: Any, wanted: str) -> Any:
     return promoted
 
 
+def expect(value: Any, wanted: str) -> Any:
+    """What a request needs its expression to be.
+
+    Raises:
+        EngineError: it is null or of another type.
+    """
+    try:
+        found = promote(value, wanted)
+    except TypeError:
+        found = None
+    if found is None:
+        shown = "null" if value is None else type_name(value)
+        raise EngineError(f"Expected a value of type {wanted}, got {shown}.")
+    return found
+
+
 def apply(name: str, arguments: Mapping[str, Any]) -> Any:
     """Call an algorithm with its documented arguments by name.
 
@@ -156,10 +177,13 @@ def apply(name: str, arguments: Mapping[str, Any]) -> Any:
         except TypeError as error:
             raise EngineError(
                 f"{name}, argument '{argument.name}': Invalid type.\nExpected type: {argument.type}.\n"
-                f"Actual type: {type_name(value)}.\nActual value: {_shown(value)}"
+                f"Actual type: {type_name(value)}.\nActual value: {shown(value)}"
             ) from error
     try:
-        return function(*values)
+        result = function(*values)
+        if isinstance(result, str) and len(result) > limits.MAX_TEXT:
+            raise EngineError(f"String of {len(result)} characters is too long: at most {limits.MAX_TEXT}.")
+        return result
     except EngineError as error:
         raise error.within(name) from error.__cause__
 
@@ -185,9 +209,11 @@ def type_name(value: Any) -> str:
     return names.get(type(value), type(value).__name__)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value in an error message: short, however large it is."""
     if value is None or isinstance(value, (bool, int, float, str, list, dict)):
-        text = str(value)
+        # A value may hold itself many times over; what is written of it must stay short.
+        text = value[:201] if isinstance(value, str) else _SHORT.repr(value)
         return text if len(text) <= 200 else text[:200] + "..."
     return f"<{type_name(value)}>"
 

@@ -74,11 +74,11 @@ def _config(api: Api, call: Call) -> Answer:
 
 
 def _update_config(api: Api, call: Call) -> Answer:
-    raise EngineError("The local engine's project configuration cannot be changed.", "UNIMPLEMENTED")
+    raise EngineError("The local engine's project configuration cannot be changed.")
 
 
 def _unsupported(api: Api, call: Call) -> Answer:
-    raise EngineError("The local engine does not support this method.", "UNIMPLEMENTED")
+    raise EngineError("The local engine does not support this method.")
 
 
 # Computing

@@ -163,12 +163,7 @@ class TableExports:
     def _table(self, request: ExportTable, caller: Identity, handle: TaskHandle) -> Iterator[Table]:
         context = self._engine.context(caller, None)
         with self._engine.evaluated(request.expression, caller, context) as value:
-            try:
-                features = registry.promote(value, "FeatureCollection")
-            except TypeError as error:
-                raise EngineError(
-                    f"Expected a value of type FeatureCollection, got {registry.type_name(value)}."
-                ) from error
+            features = registry.expect(value, "FeatureCollection")
             handle.progress(0.0, "Computing")
             found = survey(_as_features(features), handle)
             if request.max_vertices:

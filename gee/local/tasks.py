@@ -195,11 +195,11 @@ class TaskQueue:
             The operation, as it is now.
 
         Raises:
-            EngineError: the queue is full (RESOURCE_EXHAUSTED), nothing runs the kind (UNIMPLEMENTED), or the
+            EngineError: the queue is full (RESOURCE_EXHAUSTED), nothing runs the kind, or the
                 request id or priority is wrong.
         """
         if kind not in self._runners:
-            raise EngineError(f"Tasks of type {kind} are not supported by the local engine.", "UNIMPLEMENTED")
+            raise EngineError(f"Tasks of type {kind} are not supported by the local engine.")
         if request_id and not _REQUEST_ID.fullmatch(request_id):
             raise EngineError(f"Invalid request id {request_id[:100]!r}: at most 60 letters, digits and '-'.")
         priority = _priority(body)

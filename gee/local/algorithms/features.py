@@ -100,10 +100,7 @@ def _matching(selector: str, properties: Mapping[str, Any]) -> list[str]:
     """Properties that a name or pattern selects; a plain name selects itself, there or not."""
     if selector in properties or re.fullmatch(r"[\w: -]*", selector):
         return [selector]
-    try:
-        pattern = re.compile(selector)
-    except re.error as error:
-        raise EngineError(f"Property selector '{selector}' is no valid regular expression.") from error
+    pattern = expression(selector)
     return [name for name in properties if not name.startswith("system:") and pattern.fullmatch(name)]
 
 

@@ -134,10 +134,7 @@ def selected(image: Image, selectors: Sequence[Any]) -> list[Band]:
         elif selector in image.names:
             bands.append(image.band(selector))
         else:
-            try:
-                pattern = re.compile(str(selector))
-            except re.error as error:
-                raise EngineError(f"Invalid band pattern '{selector}': {error}.") from error
+            pattern = expression(str(selector))
             fitting = [band for band in image.bands if pattern.fullmatch(band.name)]
             if not fitting:
                 known = f"Available bands: [{', '.join(image.names)}]"
@@ -158,7 +155,7 @@ def renamed(bands: Sequence[Band], names: Sequence[str]) -> list[Band]:
         raise EngineError(
             f"The number of names ({len(names)}) must match the number of bands ({len(bands)})."
         )
-    twice = {name for name in names if list(names).count(name) > 1}
+    twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise EngineError(f"Image has multiple bands named '{min(twice)}'.")
     return [replace(band, name=str(name)) for band, name in zip(bands, names, strict=True)]
@@ -189,13 +186,10 @@ def rename(image: Image, names: Sequence[str]) -> Image:
 @algorithm("Image.regexpRename")
 def regexp_rename(image: Image, pattern: str, replacement: str, every: bool) -> Image:
     """Names with a pattern replaced, once or everywhere."""
-    # Earth Engine writes groups as $1, Python as \1.
-    substitute = re.sub(r"\$(\d+)", r"\\\1", replacement)
-    try:
-        names = [re.sub(pattern, substitute, name, count=0 if every else 1) for name in image.names]
-    except re.error as error:
-        raise EngineError(f"Invalid regular expression '{pattern}': {error}.") from error
-    return image.with_bands(renamed(image.bands, names))
+    flags = "g" if every else ""
+    return image.with_bands(
+        renamed(image.bands, [replaced(name, pattern, replacement, flags) for name in image.names])
+    )
 
 
 @algorithm("Image.slice")

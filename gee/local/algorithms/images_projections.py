@@ -26,26 +26,12 @@ from gee.local.values import FLOAT, PixelType
 _METHODS = ("bilinear", "bicubic")
 
 
-def _projection(
-    band: Band, crs: Projection | None, transform: Sequence[float] | None, scale: float | None
-) -> Projection:
-    base = band.projection if crs is None else crs
-    if transform is not None:
-        if scale is not None:
-            raise EngineError("Can't specify both 'scale' and 'crsTransform'.")
-        if len(transform) != 6:
-            raise EngineError("'crsTransform' must have 6 numbers.")
-        a, b, c, d, e, f = map(float, transform)
-        return Projection(base.crs, (a, b, c, d, e, f))
-    return base if scale is None else base.at_scale(scale)
-
-
 @algorithm("Image.reproject")
 def reproject(image: Image, crs: Projection, transform: Sequence[float] | None, scale: float | None) -> Image:
     """Everything before this is computed in a fixed projection."""
     bands = []
     for band in image.bands:
-        projection = _projection(band, crs, transform, scale)
+        projection = crs.specified(transform, scale)
         node = band.pixels if isinstance(band.pixels, Constant) else Reprojected(band.pixels, projection)
         bands.append(replace(band, pixels=node, projection=projection, extent=_extent(band, projection)))
     return image.with_bands(bands)
@@ -66,7 +52,7 @@ def set_default_projection(
     """Another default projection; pixels stay where they are computed."""
     bands = []
     for band in image.bands:
-        projection = _projection(band, crs, transform, scale)
+        projection = crs.specified(transform, scale)
         bands.append(replace(band, projection=projection, extent=_extent(band, projection)))
     return image.with_bands(bands)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gee.local.errors import EngineError
 from gee.local.geometries import Geometry
-from gee.local.images import Image, aggregation_projection, region_grid, saturated
+from gee.local.images import Image, aggregation_projection, coarsened, region_grid, saturated
 from gee.local.noise import uniform_noise
 from gee.local.projections import Projection, transformer
 from gee.local.reducers import Reducer
@@ -47,10 +47,7 @@ def reduce_region(
     region = _footprint(image, geometry)
     projection = aggregation_projection(image, crs, transform, scale)
     if best_effort:
-        grid = region_grid(region, projection)
-        while grid.width * grid.height > max_pixels:
-            projection = projection.rescaled(2, 2)
-            grid = region_grid(region, projection)
+        projection = coarsened(projection, region, max_pixels)
     for _, found in reduce_regions(image, reduction, [region], projection, max_pixels):
         return found
     raise AssertionError

@@ -23,7 +23,7 @@ from gee.local.errors import EngineError
 from gee.local.filters import geometry_of
 from gee.local.geodesy import SPHERE_RADIUS
 from gee.local.geometries import Geometry
-from gee.local.images import Band, Image, aggregation_projection, region_grid, several
+from gee.local.images import Band, Image, aggregation_projection, coarsened, region_grid, several
 from gee.local.pixels import Located, Raster
 from gee.local.projections import WGS84, Grid, Projection, transformer
 from gee.local.reducers import Reducer, as_values
@@ -76,10 +76,7 @@ def reduce_to_vectors(
         raise EngineError("The geometry for image aggregation must not be unbounded.")
     projection = aggregation_projection(image, crs, transform, scale)
     if best_effort:
-        grid = region_grid(region, projection)
-        while grid.width * grid.height > max_pixels:
-            projection = projection.rescaled(2, 2)
-            grid = region_grid(region, projection)
+        projection = coarsened(projection, region, max_pixels)
 
     def found() -> Iterator[Feature]:
         grid = region_grid(region, projection, max_pixels)

@@ -10,6 +10,7 @@ import numpy as np
 
 from gee.local import limits
 from gee.local.comparison import identity, same
+from gee.local.context import charge
 from gee.local.errors import EngineError
 from gee.local.filters import Filter
 from gee.local.javatext import text_of
@@ -27,9 +28,10 @@ def _position(values: Values, index: int) -> int:
     return index % size
 
 
-def _bounded(size: int) -> None:
+def _bounded(size: int, new: int | None = None) -> None:
     if size > limits.MAX_SEQUENCE:
         raise EngineError(f"List of {size} elements is too large: at most {limits.MAX_SEQUENCE}.")
+    charge(size if new is None else new)
 
 
 @algorithm("List.add")
@@ -89,12 +91,12 @@ def flatten(values: Values) -> Values:
     while stack:
         for item in stack[-1]:
             if isinstance(item, (list, tuple)):
+                _bounded(len(flat) + len(item), len(item) + limits.ELEMENTS_PER_APPLICATION)
                 stack.append(iter(item))
                 break
             flat.append(item)
         else:
             stack.pop()
-        _bounded(len(flat))
     return flat
 
 
@@ -182,7 +184,13 @@ def iterate(values: Values, function: Callable[[Any, Any], Any], first: Any) -> 
 @algorithm("List.join")
 def join(values: Values, separator: str) -> str:
     """The elements as strings with a separator between them."""
-    return separator.join(map(text_of, values))
+    parts, size = [], 0
+    for item in values:
+        parts.append(text_of(item))
+        size += len(parts[-1]) + len(separator)
+        if size > limits.MAX_TEXT:
+            raise EngineError(f"The result is too long: at most {limits.MAX_TEXT} characters.")
+    return separator.join(parts)
 
 
 @algorithm("List.length", "List.size")

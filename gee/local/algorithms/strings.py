@@ -6,6 +6,8 @@ import json
 import re
 from typing import Any
 
+from gee.local import limits
+from gee.local.context import charge
 from gee.local.errors import EngineError
 from gee.local.javatext import encode_json, expression, text_of
 from gee.local.registry import algorithm
@@ -105,10 +107,15 @@ def replace(text: str, regex: str, replacement: str, flags: str) -> str:
 
         return _REFERENCE.sub(part, replacement)
 
-    result, position = [], 0
+    result, position, size = [], 0, len(text)
     for found in expression(regex, flags).finditer(text):
         result += [text[position : found.start()], filled(found)]
         position = found.end()
+        size += len(result[-1])
+        if size - len(text) > limits.MAX_TEXT:
+            raise EngineError(f"The result is too long: at most {limits.MAX_TEXT} characters.")
+        if not len(result) & 8191:
+            charge(8192)
         if "g" not in flags:
             break
     return "".join(result) + text[position:]

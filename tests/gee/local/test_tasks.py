@@ -256,10 +256,10 @@ def test_a_wrong_request_is_refused(
     assert queue.list_operations(PROJECT) == {"operations": []}
 
 
-def test_what_nothing_runs_is_unimplemented(queues: Callable[..., TaskQueue]) -> None:
+def test_what_nothing_runs_is_refused_for_good(queues: Callable[..., TaskQueue]) -> None:
     with pytest.raises(EngineError, match="EXPORT_VIDEO") as refusal:
         queues(Gate()).submit(PROJECT, "EXPORT_VIDEO", {}, LOCAL_USER)
-    assert refusal.value.code == 501
+    assert refusal.value.code == 400  # clients would try again after a 5xx
 
 
 def test_an_ingestion_is_called_by_its_asset(queues: Callable[..., TaskQueue]) -> None:

@@ -8,6 +8,7 @@ point and field capacity (FAO-56), linear reservoirs for drainage.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -63,9 +64,9 @@ class Ground:
 
     @cached_property
     def table(self) -> Floats:
-        """A row of the above for each cell, ``(cells, 7)``."""
+        """A column of the above for each cell, ``(7, cells)``."""
         parts = (self.porosity, self.capacity, self.wilting, self.drain, self.root_drain, self.quick, self.seep)
-        return np.stack([np.ravel(part) for part in parts], axis=1).astype(np.float32)
+        return np.stack([np.ravel(part) for part in parts]).astype(np.float32)
 
 
 def ground(texture: Texture, slope: Floats, valley: Floats, built: Floats) -> Ground:
@@ -126,54 +127,50 @@ def step(
         leaf_area: m2/m2.
     """
     shape = np.shape(state.surface)
-    rows = np.stack([np.broadcast_to(part, shape).reshape(-1) for part in (*state, rain, wanted, leaf_area)])
-    moved = np.empty((rows.shape[1], 2 + len(Fluxes._fields)), np.float32)
-    _one_day(rows.astype(np.float32, copy=False), cells.table, moved)
-    surface, root, *fluxes = (column.reshape(shape) for column in moved.T)
+    given = np.stack([np.broadcast_to(part, shape).reshape(-1) for part in (*state, rain, wanted, leaf_area)])
+    given = given.astype(np.float32, copy=False)
+    moved = np.empty((2 + len(Fluxes._fields), given.shape[1]), np.float32)
+    _one_day(given, np.exp(np.float32(-0.5) * given[4]), cells.table, moved)
+    surface, root, *fluxes = (part.reshape(shape) for part in moved)
     return State(surface, root), Fluxes(*fluxes)
 
 
-def run(
-    state: State,
-    cells: Ground,
-    sun: Floats,
-    leaves: Floats,
-    leaf_share: Floats,
-    weather: tuple[Floats, Floats],
-    node: int,
-    keep: int,
-) -> tuple[Floats, Floats]:
-    """The water balance of a square tile over many days, its weather interpolated from nodes.
+@dataclass(frozen=True, eq=False)
+class Weather:
+    """What drives the balance of cells on one day: rain and demand in mm, leaf area in m2/m2."""
 
-    Args:
-        state: at the start.
-        cells: limits and rates, ``(side, side)``.
-        sun: factor of the demand, likewise.
-        leaves: leaf area at dates, ``(dates, side, side)``.
-        leaf_share: of each day, the date before it and its share of the way to the next, as one number.
-        weather: rain and demand at the nodes, mm, ``(days, nodes, nodes)`` each.
-        node: cells between two nodes; the first one lies half a cell before the tile.
-        keep: how many of the last days are returned.
-
-    Returns:
-        Volumetric moisture of both layers at the end of each kept day, ``(keep, side, side)``.
-    """
-    rain, wanted = (np.ascontiguousarray(part, np.float32) for part in weather)
-    side = sun.shape[0]
-    surface, root = np.empty((keep, side, side), np.float32), np.empty((keep, side, side), np.float32)
-    start = np.stack([state.surface, state.root]).astype(np.float32)
-    cell_table = cells.table.reshape(side, side, -1)
-    _many_days(start, cell_table, sun, leaves, leaf_share, rain, wanted, node, surface, root)
-    return surface, root
+    rain: Floats
+    wanted: Floats
+    leaf_area: Floats
 
 
-@numba.njit(cache=True, nogil=True)
+def run(state: State, cells: Ground, days: Iterable[Weather]) -> Iterator[State]:
+    """The states at the ends of days; each holds only until the next is asked."""
+    surface, root = (np.ravel(part).astype(np.float32) for part in state)
+    shape = np.shape(state.surface)
+    for day in days:
+        forcing = (np.ravel(part) for part in (day.rain, day.wanted, day.leaf_area))
+        _advance(surface, root, *forcing, np.exp(np.float32(-0.5) * np.ravel(day.leaf_area)), cells.table)
+        yield State(surface.reshape(shape), root.reshape(shape))
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _day(
-    surface: Any, root: Any, rain: Any, wanted: Any, leaf_area: Any, cell: Any
+    surface: Any,
+    root: Any,
+    rain: Any,
+    wanted: Any,
+    leaf_area: Any,
+    bare: Any,
+    porosity: Any,
+    capacity: Any,
+    wilting: Any,
+    drain: Any,
+    root_drain: Any,
+    quick: Any,
+    seep: Any,
 ) -> tuple[Any, Any, Any, Any, Any, Any, Any, Any]:
     """One day of one cell: both layers, then interception, runoff, evaporation, transpiration, drainage, seepage."""
-    porosity, capacity, wilting = cell[0], cell[1], cell[2]
-    drain, root_drain, quick, seep = cell[3], cell[4], cell[5], cell[6]
     one, zero = np.float32(1), np.float32(0)
     held = min(min(rain, np.float32(INTERCEPTION_MM) * leaf_area), wanted)
     arriving = rain - held
@@ -199,7 +196,6 @@ def _day(
     span = one / (capacity - wilting)
     surface_share = min(max((surface * np.float32(1 / SURFACE_MM) - wilting) * span, zero), one)
     root_share = min(max((root * np.float32(1 / ROOT_MM) - wilting) * span, zero), one)
-    bare = np.exp(np.float32(-0.5) * leaf_area)
     dry = np.float32(AIR_DRY * SURFACE_MM) * wilting
     wet_enough = min(max((surface - dry) / (np.float32(SURFACE_MM) * capacity - dry), zero), one)
     evaporation = np.float32(BARE_SOIL) * wanted * bare * wet_enough * wet_enough
@@ -218,62 +214,43 @@ def _day(
     return surface, root, held, runoff, evaporation, from_surface + from_root, drainage, seepage
 
 
-@numba.njit(cache=True, nogil=True)
-def _one_day(rows: Any, cells: Any, moved: Any) -> None:
-    for cell in range(rows.shape[1]):
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _one_day(given: Any, bare: Any, cells: Any, moved: Any) -> None:
+    for i in range(bare.size):
         surface, root, held, runoff, evaporation, drunk, drainage, seepage = _day(
-            rows[0, cell], rows[1, cell], rows[2, cell], rows[3, cell], rows[4, cell], cells[cell]
+            given[0, i],
+            given[1, i],
+            given[2, i],
+            given[3, i],
+            given[4, i],
+            bare[i],
+            cells[0, i],
+            cells[1, i],
+            cells[2, i],
+            cells[3, i],
+            cells[4, i],
+            cells[5, i],
+            cells[6, i],
         )
-        line = moved[cell]
-        line[0], line[1], line[2], line[3], line[4] = surface, root, rows[2, cell], seepage, held
-        line[5], line[6], line[7], line[8] = runoff, evaporation, drunk, drainage
+        moved[0, i], moved[1, i], moved[2, i], moved[3, i] = surface, root, given[2, i], seepage
+        moved[4, i], moved[5, i], moved[6, i], moved[7, i], moved[8, i] = held, runoff, evaporation, drunk, drainage
 
 
-@numba.njit(cache=True, nogil=True)
-def _many_days(
-    start: Any,
-    cells: Any,
-    sun: Any,
-    leaves: Any,
-    leaf_share: Any,
-    rain: Any,
-    wanted: Any,
-    node: int,
-    surface_out: Any,
-    root_out: Any,
-) -> None:
-    days, side, keep = rain.shape[0], sun.shape[0], surface_out.shape[0]
-    for i in range(side):
-        y = (i + 0.5) / node
-        row = int(y)
-        v = np.float32(y - row)
-        for j in range(side):
-            x = (j + 0.5) / node
-            column = int(x)
-            u = np.float32(x - column)
-            one = np.float32(1)
-            a, b, c, d = (one - v) * (one - u), (one - v) * u, v * (one - u), v * u
-            surface, root = start[0, i, j], start[1, i, j]
-            cell = cells[i, j]
-            for day in range(days):
-                fallen = (
-                    a * rain[day, row, column]
-                    + b * rain[day, row, column + 1]
-                    + c * rain[day, row + 1, column]
-                    + d * rain[day, row + 1, column + 1]
-                )
-                asked = (
-                    a * wanted[day, row, column]
-                    + b * wanted[day, row, column + 1]
-                    + c * wanted[day, row + 1, column]
-                    + d * wanted[day, row + 1, column + 1]
-                )
-                date = int(leaf_share[day])
-                share = leaf_share[day] - np.float32(date)
-                leaf_area = leaves[date, i, j] + share * (leaves[date + 1, i, j] - leaves[date, i, j])
-                surface, root, _, _, _, _, _, _ = _day(
-                    surface, root, fallen, sun[i, j] * asked, leaf_area, cell
-                )
-                if day >= days - keep:
-                    surface_out[day - days + keep, i, j] = surface * np.float32(1 / SURFACE_MM)
-                    root_out[day - days + keep, i, j] = root * np.float32(1 / ROOT_MM)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _advance(surface: Any, root: Any, rain: Any, wanted: Any, leaf_area: Any, bare: Any, cells: Any) -> None:
+    for i in range(surface.size):
+        surface[i], root[i], _, _, _, _, _, _ = _day(
+            surface[i],
+            root[i],
+            rain[i],
+            wanted[i],
+            leaf_area[i],
+            bare[i],
+            cells[0, i],
+            cells[1, i],
+            cells[2, i],
+            cells[3, i],
+            cells[4, i],
+            cells[5, i],
+            cells[6, i],
+        )

@@ -7,6 +7,7 @@ EASE-Grid 2.0 (Brodzik et al. 2012, doi:10.3390/ijgi1010032), which nests 9 x 9 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from gee.local.sources.nature.balance import (
     ROOT_MM,
     SURFACE_MM,
     Ground,
+    Weather,
     demand,
     first_state,
     ground,
@@ -212,18 +214,26 @@ def _integrate(
     humidity = before.rain.mean(0) / before.demand.mean(0)
     weather = [forcing(tile_row, tile_col, months) for months in range(last - spin_up, last + 1)]
     rain, wanted = (np.concatenate(parts) for parts in zip(*weather, strict=True))
-    # One date more than needed: the last day's share of the way to it is 0 at most.
-    dates = range(start // LEAF_DAYS * LEAF_DAYS, end + LEAF_DAYS, LEAF_DAYS)
-    surface, root = run(
-        first_state(place.ground, _spread(humidity)),
-        place.ground,
-        place.sun,
-        np.stack([_leaves(tile_row, tile_col, year, day) for day in dates]),
-        np.asarray((np.arange(start, end) - dates.start) / LEAF_DAYS, np.float32),
-        (rain, wanted),
-        NODE,
-        end - first,
-    )
+    spread = _spread()
+
+    def days() -> Iterator[Weather]:
+        for index, day in enumerate(range(start, end)):
+            known = day // LEAF_DAYS * LEAF_DAYS
+            share = np.float32((day - known) / LEAF_DAYS)
+            before, after = (_leaves(tile_row, tile_col, year, date) for date in (known, known + LEAF_DAYS))
+            yield Weather(
+                spread @ rain[index] @ spread.T,
+                place.sun * (spread @ wanted[index] @ spread.T),
+                before + share * (after - before),
+            )
+
+    surface = np.empty((end - first, TILE, TILE), np.float32)
+    root = np.empty_like(surface)
+    begin = first_state(place.ground, spread @ humidity @ spread.T)
+    for day, state in zip(range(start, end), run(begin, place.ground, days()), strict=True):
+        if day >= first:
+            surface[day - first] = state.surface / SURFACE_MM
+            root[day - first] = state.root / ROOT_MM
     for layer in (surface, root):
         np.clip(layer, LOWEST, HIGHEST, out=layer)
         layer[:, place.water] = np.nan
@@ -231,11 +241,11 @@ def _integrate(
     return Moisture(surface, root)
 
 
-def _spread(nodes: Floats) -> Floats:
+def _spread() -> Floats:
     """Linear interpolation from the nodes of a tile to its cells."""
     position = (np.arange(TILE) + 0.5) / NODE
-    weights = np.maximum(1 - np.abs(position[:, None] - np.arange(TILE // NODE + 1)), 0).astype(np.float32)
-    return np.asarray(weights @ nodes @ weights.T, np.float32)
+    nodes = np.arange(TILE // NODE + 1)
+    return np.asarray(np.maximum(1 - np.abs(position[:, None] - nodes), 0), np.float32)
 
 
 def _leaves(tile_row: int, tile_col: int, year: int, day: int) -> Floats:

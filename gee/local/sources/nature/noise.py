@@ -88,6 +88,7 @@ def creased(
     seed: int,
     amplitudes: Sequence[float],
     carry: tuple[float, float],
+    least: Floats,
 ) -> Floats:
     """Sum of the absolute values of gradient noises, each fading where those before it are near zero.
 
@@ -98,12 +99,14 @@ def creased(
         seed: which noise.
         amplitudes: of the octaves.
         carry: what is added to an octave's absolute value before it weighs the next, and the largest weight.
+        least: weighted amplitude at each point below which no further octave counts.
     """
     total = np.zeros(np.shape(x), np.float32)
     weight = np.ones(total.size, np.float32)
     east, north, out = _flat(x), _flat(y), total.reshape(-1)
-    most = np.array(carry, np.float32)
+    most, least = np.array(carry, np.float32), least.reshape(-1)
     for octave, amplitude in enumerate(amplitudes):
+        weight[np.float32(amplitude) * weight < least] = 0
         frame, share = _frame(wavelength, octave), np.float32(amplitude)
         _add_noise(east, north, frame, seed + octave, _FIRST_LAYER, share, most, weight, out)
         wavelength /= LACUNARITY
@@ -309,6 +312,8 @@ def _add_noise(
     column, row = np.empty(RUN), np.empty(RUN)
     for first in range(0, x.size, RUN):
         count = min(RUN, x.size - first)
+        if weight.size and not weight[first : first + count].any():
+            continue
         for k in range(count):
             along = x[first + k] * frame[0] - y[first + k] * frame[1] + frame[2]
             across = x[first + k] * frame[1] + y[first + k] * frame[0] + frame[3]

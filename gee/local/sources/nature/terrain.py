@@ -44,6 +44,7 @@ RIVER_REACH_KM = 18.0  # beyond this distance a river has no effect
 VALLEY_KM = 13.0  # spacing of the main valleys
 VALLEY_HEIGHTS = tuple(0.3 * 0.48**octave for octave in range(7))  # of the summit's; the last is 170 m wide
 VALLEY_CARRY = (0.3, 1.3)
+SMALLEST_CREASE = 0.4  # m; what is smaller is left out
 HIGHEST_CREST = 1.6  # of the summit height; crests are bent below it
 POND_LEVEL = 1.75  # of unit noise: ponds cover some 3 % of the lowland around 31 N
 COAST_ROUGHNESS = 0.4  # m; on the flat coast a bend of 1-2 km
@@ -78,7 +79,7 @@ def elevation_and_water(lon: Coordinates, lat: Coordinates) -> tuple[Floats, Mas
     )
     x = x + east_shift + 0.5 * fine
     y = y + north_shift - 0.5 * fine
-    height = base + np.float32(1.2) * fractal(x, y, 6.0, 5, SEED + 80) + summits * _valleys(x, y)
+    height = base + np.float32(1.2) * fractal(x, y, 6.0, 3, SEED + 80) + summits * _valleys(x, y, summits)
     sea = base + COAST_ROUGHNESS * fine < 0
     open_water = sea.copy()
     height = np.where(sea, np.minimum(base, 0), np.maximum(height, 1))
@@ -111,10 +112,11 @@ def slope(lon: Coordinates, lat: Coordinates, spacing: float = 90.0) -> Floats:
     return np.asarray(np.degrees(np.arctan(np.hypot(dx, dy) / (2 * spacing))), np.float32)
 
 
-def _valleys(x: Coordinates, y: Coordinates) -> Floats:
+def _valleys(x: Coordinates, y: Coordinates, summits: Floats) -> Floats:
     """Share of the summit height, from 0.1 on valley floors to 1 on crests: each octave erodes the next."""
     total = np.float32(0.12) + np.float32(0.16) * np.abs(gradient(*turned(x, y, 31.0, 9), SEED + 60))
-    total += creased(x, y, VALLEY_KM, SEED, VALLEY_HEIGHTS, VALLEY_CARRY)
+    least = np.float32(SMALLEST_CREASE) / np.maximum(summits, np.float32(1e-3))
+    total += creased(x, y, VALLEY_KM, SEED, VALLEY_HEIGHTS, VALLEY_CARRY, least)
     return np.asarray(total / np.sqrt(1 + np.square(total / np.float32(HIGHEST_CREST))), np.float32)
 
 
