@@ -24,7 +24,6 @@ from gee.local.sources.dataset import (
     Window,
     reader,
 )
-from gee.local.sources.grids import lonlat
 from gee.local.sources.nature import noise, weather
 from gee.local.sources.orbits import TERRA, TERRA_SWATH, TerraPasses, View
 
@@ -101,12 +100,6 @@ def collection(
     )
 
 
-def earth(grid: RasterGrid, window: Window) -> tuple[Floats, Floats, Flags]:
-    """Longitude, latitude and whether a pixel lies on the Earth at all; those off it are put at its edge."""
-    lon, lat = lonlat(grid, window)
-    return np.clip(lon, -180, 180), lat, np.abs(lon) <= 180
-
-
 def packed(fields: Iterable[tuple[int, NDArray[np.integer] | Flags | int]]) -> NDArray[np.int64]:
     """A quality word from (first bit, value) pairs."""
     word = np.zeros((), np.int64)
@@ -154,18 +147,16 @@ def best_view(lon: Floats, lat: Floats, days: range, night: bool = False) -> Sky
         better = score < best
         best = np.where(better, score, best)
         day_of[better], cloudy[better], shaded[better] = day, hidden[better], dim[better]
-    zenith, solar_hour, seen = np.zeros(lon.shape), np.zeros(lon.shape), np.zeros(lon.shape, np.bool_)
+    view = passes.view(day_of)
     beside = np.zeros(lon.shape, np.bool_)
     for day in np.unique(day_of).tolist():
         here = day_of == day
         at_lon, at_lat, hides = lon[here], lat[here], cloudy[here]
-        view = TerraPasses(at_lon, at_lat, night).view(day)
-        zenith[here], solar_hour[here], seen[here] = view.zenith, view.solar_hour, view.seen
         edge = np.zeros(at_lon.shape, np.bool_)
         for east, north in ((BESIDE, BESIDE), (-BESIDE, -BESIDE)):
             edge |= weather.cloudy(at_lon + east, at_lat + north, day, hour) != hides
         beside[here] = edge
-    return Sky(day_of, View(zenith, solar_hour, seen), cloudy, shaded, beside, haze(lon, lat, day_of))
+    return Sky(day_of, view, cloudy, shaded, beside, haze(lon, lat, day_of))
 
 
 def haze(lon: Floats, lat: Floats, day: Days) -> Floats:

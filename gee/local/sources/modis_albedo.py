@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from gee.local.sources import pixelnoise
 from gee.local.sources.dataset import DAY_MS, BandSpec, Dataset, Pixels, Slot, Window
 from gee.local.sources.grids import MODIS_500M, to_lonlat
-from gee.local.sources.modis import collection, daily, earth
+from gee.local.sources.modis import collection, daily, haze
+from gee.local.sources.modis_ground import Ground, ground
 from gee.local.sources.nature import moisture, vegetation, weather
 from gee.local.sources.orbits import TERRA_SWATH, TerraPasses, sun_angles
 
@@ -26,6 +27,8 @@ ID = "MODIS/061/MCD43A3"
 SCALE = 0.001
 BEFORE, AFTER = 8, 8  # days of the window: the label day is its ninth
 FULL, MAGNITUDE = 7, 2  # clear looks of Terra and Aqua needed for either inversion
+SPOILT = 0.05  # degrees: a cloud this near spoils a look
+HAZY = 0.5  # so does haze beyond this
 HOURS = (10.5, 13.5)  # of Terra and Aqua
 BLOCK = 4  # pixels a side in which looks are counted together
 MOISTURE_DAYS = (-6, -2, 2, 6)  # days that stand for the window
@@ -64,16 +67,19 @@ def clear_looks(window: Window, day: int) -> Counts:
     for other in range(day - BEFORE, day + AFTER):
         seen = np.abs(passes.angle(other)) <= TERRA_SWATH
         for hour in HOURS:
-            looks += seen & ~weather.cloudy(lon, lat, other, hour)
+            clear = seen & (haze(lon, lat, np.full(lon.shape, other)) < HAZY)
+            for east, north in ((0.0, 0.0), (SPOILT, SPOILT), (-SPOILT, -SPOILT)):
+                clear &= ~weather.cloudy(lon + east, lat + north, other, hour)
+            looks += clear
     return looks[np.ix_(np.searchsorted(block_rows, rows), np.searchsorted(block_cols, cols))]
 
 
-def _narrow(lon: Floats, lat: Floats, day: int) -> Floats:
+def _narrow(pixels: Ground, day: int) -> Floats:
     """Reflectance of the seven bands over the window of days, (7, height, width)."""
-    standing = vegetation.canopy(lon, lat, vegetation.year_of(day))
+    standing, lon, lat = pixels.canopy(vegetation.year_of(day)), pixels.lon, pixels.lat
     moist = np.mean([moisture.soil_moisture(lon, lat, day + lag) for lag in MOISTURE_DAYS], axis=0)
-    bright = vegetation.soil_brightness(lon, lat)
-    return vegetation.spectrum(standing.codes, standing.lai(day), moist, bright).astype(np.float64)
+    leaves = standing.lai(day)
+    return vegetation.spectrum(standing.codes, leaves, moist, pixels.brightness).astype(np.float64)
 
 
 def broadband(narrow: Floats, part: str) -> Floats:
@@ -83,19 +89,19 @@ def broadband(narrow: Floats, part: str) -> Floats:
 
 
 def _compute(slot: Slot, names: tuple[str, ...], window: Window) -> Mapping[str, Pixels]:
-    lon, lat, on_earth = earth(MODIS_500M, window)
+    pixels = ground(MODIS_500M, window)
     day = slot.start // DAY_MS
     looks = clear_looks(window, day)
-    valid = on_earth & (looks >= MAGNITUDE)
+    valid = pixels.on_earth & (looks >= MAGNITUDE)
     magnitude = looks < FULL
     found: dict[str, Pixels] = {}
     albedos = [name for name in names if name.startswith("Albedo")]
     if albedos:
-        white = _narrow(lon, lat, day) * 1.04
+        white = _narrow(pixels, day) * 1.04
         spread = np.where(magnitude, 0.06, 0.02)
         draws = pixelnoise.normal(window, pixelnoise.seed_of(ID, slot.index))
         white = white * (1 + spread * draws)
-        zenith, _ = sun_angles(lat, day, np.full(lat.shape, 12.0))
+        zenith, _ = sun_angles(pixels.lat, day, np.full(pixels.lat.shape, 12.0))
         slanted = 1 + SLANT * (1 - np.cos(np.radians(np.minimum(zenith, 80)))) - 0.1
     for name in names:
         part = name.rpartition("_")[2]

@@ -13,7 +13,8 @@ import numpy as np
 from gee.local.sources import pixelnoise
 from gee.local.sources.dataset import DAY_MS, BandSpec, Dataset, Pixels, Slot, Window
 from gee.local.sources.grids import MODIS_500M
-from gee.local.sources.modis import collection, earth, yearly
+from gee.local.sources.modis import collection, yearly
+from gee.local.sources.modis_ground import ground
 from gee.local.sources.nature import landcover, vegetation
 
 ID = "MODIS/061/MCD12Q1"
@@ -36,8 +37,8 @@ BANDS = tuple(BandSpec(name, "uint8", pyramiding="MEAN" if name in ASSESSMENTS e
 
 
 def _compute(slot: Slot, names: tuple[str, ...], window: Window) -> Mapping[str, Pixels]:
-    lon, lat, on_earth = earth(MODIS_500M, window)
-    codes = landcover.pft(lon, lat, vegetation.year_of(slot.start // DAY_MS))
+    pixels = ground(MODIS_500M, window)
+    codes = pixels.canopy(vegetation.year_of(slot.start // DAY_MS)).codes
     water = codes == landcover.WATER
     found = {}
     for name in names:
@@ -51,7 +52,7 @@ def _compute(slot: Slot, names: tuple[str, ...], window: Window) -> Mapping[str,
             found[name] = np.where(water, 1, 2)
         else:
             found[name] = np.where(water, 2, 0)  # 0 classified land, 2 classified water
-    return {name: (values, on_earth) for name, values in found.items()}
+    return {name: (values, pixels.on_earth) for name, values in found.items()}
 
 
 DATASETS: tuple[Dataset, ...] = (

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from gee.local.sources import pixelnoise
 from gee.local.sources.dataset import DAY_MS, BandSpec, Dataset, Pixels, Slot, Window
 from gee.local.sources.grids import MODIS_500M
-from gee.local.sources.modis import Sky, best_view, collection, earth, eight_daily, packed
+from gee.local.sources.modis import Sky, best_view, collection, eight_daily, packed
+from gee.local.sources.modis_ground import ground
 from gee.local.sources.nature import landcover, vegetation
 
 Floats = NDArray[np.float64]
@@ -56,10 +57,10 @@ def retrieval(sky: Sky, leaves: Floats, fill: Codes) -> Codes:
 
 
 def _compute(slot: Slot, names: tuple[str, ...], window: Window) -> Mapping[str, Pixels]:
-    lon, lat, on_earth = earth(MODIS_500M, window)
+    pixels = ground(MODIS_500M, window)
     first, end = slot.start // DAY_MS, slot.end // DAY_MS
-    standing = vegetation.canopy(lon, lat, vegetation.year_of(first))
-    sky = best_view(lon, lat, range(first, end))
+    standing = pixels.canopy(vegetation.year_of(first))
+    sky = best_view(pixels.lon, pixels.lat, range(first, end))
     leaves = standing.lai((first + end) // 2).astype(np.float64)
     fill = fill_codes(standing.codes)
     path = retrieval(sky, leaves, fill)
@@ -94,7 +95,7 @@ def _compute(slot: Slot, names: tuple[str, ...], window: Window) -> Mapping[str,
             )
         ),
     }
-    valid = on_earth & sky.view.seen
+    valid = pixels.on_earth & sky.view.seen
     return {name: (found[name], valid) for name in names}
 
 

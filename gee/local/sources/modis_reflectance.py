@@ -7,7 +7,7 @@ a pixel without a clear day shows a cloud; the quality bits tell, laid out as in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +22,11 @@ from gee.local.sources.modis import (
     by_day,
     collection,
     day_number,
-    earth,
     eight_daily,
     packed,
 )
-from gee.local.sources.nature import landcover, moisture, noise, terrain, vegetation
+from gee.local.sources.modis_ground import Ground, ground
+from gee.local.sources.nature import landcover, moisture, noise, vegetation
 from gee.local.sources.orbits import sun_angles
 
 Floats = NDArray[np.float64]
@@ -57,24 +57,26 @@ SPECS = (
 )
 
 
-def reflectance(lon: Floats, lat: Floats, sky: Sky, window: Window, slot: Slot) -> Floats:
-    """Surface reflectance as retrieved, (7, height, width), before scaling."""
+def reflectance(
+    pixels: Ground, sky: Sky, window: Window, slot: Slot, bands: Sequence[int]
+) -> Mapping[int, Floats]:
+    """Surface reflectance as retrieved, before scaling, of bands counted from 0."""
     first, last = slot.start // DAY_MS, slot.end // DAY_MS - 1
-    standing = vegetation.canopy(lon, lat, vegetation.year_of(first))
+    lon, lat = pixels.lon, pixels.lat
+    standing = pixels.canopy(vegetation.year_of(first))
     share = (sky.day - first) / (last - first)
-    leaves = (1 - share) * standing.lai(first) + share * standing.lai(last)
+    leaves = ((1 - share) * standing.lai(first) + share * standing.lai(last)).astype(np.float32)
     moist = by_day(sky.day, lon, lat, moisture.soil_moisture).astype(np.float32)
-    bright = vegetation.soil_brightness(lon, lat)
-    surface = vegetation.spectrum(standing.codes, leaves.astype(np.float32), moist, bright).astype(np.float64)
-    bare = 1 - vegetation.cover(leaves.astype(np.float32))
+    surface = vegetation.spectrum(standing.codes, leaves, moist, pixels.brightness).astype(np.float64)
+    bare = 1 - vegetation.cover(leaves)
     damp = np.nan_to_num(moist, nan=0.0) * bare
     tilt = 1 + FORWARD * np.sin(np.radians(sky.view.zenith))
     x, y = noise.plane(lon, lat)
     thickness = 0.75 + 0.3 * noise.drifting(x / 9, y / 9, 3.0 * sky.day.astype(np.float64), seed=6_200)
     thickness = np.clip(thickness, 0.15, 1.3)
     thickness = np.where(sky.beside, 0.6 * thickness, thickness)
-    result = np.empty((7, *lon.shape))
-    for band in range(7):
+    result = {}
+    for band in bands:
         ground = surface[band] * np.exp(-SOIL_WATER[band] * damp) * tilt
         ground = np.where(sky.shaded, SHADE * ground, ground) + HAZE[band] * sky.haze
         ground += np.where(sky.beside & ~sky.cloudy, 0.04 * CLOUD[band], 0)
@@ -127,18 +129,19 @@ def quality(sky: Sky, window: Window, slot: Slot) -> NDArray[np.int64]:
 
 
 def _compute(slot: Slot, names: tuple[str, ...], window: Window) -> Mapping[str, Pixels]:
-    lon, lat, on_earth = earth(MODIS_500M, window)
+    pixels = ground(MODIS_500M, window)
+    lat = pixels.lat
     first, end = slot.start // DAY_MS, slot.end // DAY_MS
     year = vegetation.year_of(first)
-    sky = best_view(lon, lat, range(first, end))
-    valid: Flags = on_earth & sky.view.seen
+    sky = best_view(pixels.lon, lat, range(first, end))
+    valid: Flags = pixels.on_earth & sky.view.seen
     found: dict[str, Floats | NDArray[np.int64]] = {}
-    if set(names) & set(BANDS):
-        counts = np.rint(reflectance(lon, lat, sky, window, slot) / SCALE)
-        found.update(zip(BANDS, np.clip(counts, LOWEST, HIGHEST), strict=True))
+    bands = [BANDS.index(name) for name in names if name in BANDS]
+    if bands:
+        for band, retrieved in reflectance(pixels, sky, window, slot, bands).items():
+            found[BANDS[band]] = np.clip(np.rint(retrieved / SCALE), LOWEST, HIGHEST)
     if "StateQA" in names:
-        height, water = terrain.elevation_and_water(lon, lat)
-        found["StateQA"] = state(sky, landcover.classify(lon, lat, year, height, water), height)
+        found["StateQA"] = state(sky, pixels.canopy(year).codes, pixels.height)
     if "QA" in names:
         found["QA"] = quality(sky, window, slot)
     if "DayOfYear" in names:

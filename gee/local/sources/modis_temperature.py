@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from gee.local.sources import pixelnoise
 from gee.local.sources.dataset import DAY_MS, BandSpec, Dataset, Pixels, Slot, Window
 from gee.local.sources.grids import MODIS_1KM
-from gee.local.sources.modis import Sky, best_view, collection, daily, earth, packed
-from gee.local.sources.nature import landcover, moisture, terrain, vegetation, weather
+from gee.local.sources.modis import Sky, best_view, collection, daily, packed
+from gee.local.sources.modis_ground import ground
+from gee.local.sources.nature import landcover, moisture, vegetation, weather
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -78,11 +79,17 @@ class _Land:
         self.slot, self.window = slot, window
         self.day = slot.start // DAY_MS
         year = vegetation.year_of(self.day)
-        self.lon, self.lat, self.on_earth = earth(MODIS_1KM, window)
-        self.height, water = terrain.elevation_and_water(self.lon, self.lat)
-        self.sea = water & (self.height <= 0)
-        self.codes = landcover.classify(self.lon, self.lat, year, self.height, water)
-        self.leaves = vegetation.canopy(self.lon, self.lat, year, self.codes).lai(self.day)
+        pixels = ground(MODIS_1KM, window)
+        standing = pixels.canopy(year)
+        self.lon, self.lat, self.on_earth, self.height = (
+            pixels.lon,
+            pixels.lat,
+            pixels.on_earth,
+            pixels.height,
+        )
+        self.codes = standing.codes
+        self.sea = (self.codes == landcover.WATER) & (self.height <= 0)
+        self.leaves = standing.lai(self.day)
 
 
 class _Pass:

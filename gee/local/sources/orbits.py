@@ -132,12 +132,12 @@ class TerraPasses:
         """Earth-centred degrees from the nearest track, positive east of it, on a local solar day."""
         return np.asarray(self._across(day) * self._shrink)
 
-    def _across(self, day: int) -> Floats:
+    def _across(self, day: int | NDArray[np.int64]) -> Floats:
         count = self._revolutions + day * TERRA.revolutions / TERRA.days
         return np.asarray((np.round(count) - count) * TERRA.spacing)
 
-    def view(self, day: int) -> View:
-        """The pass nearest to each pixel on a local solar day (days since 1970-01-01)."""
+    def view(self, day: int | NDArray[np.int64]) -> View:
+        """The pass nearest to each pixel on a local solar day (since 1970-01-01), one for all or for each."""
         across = self._across(day)
         angle = across * self._shrink
         zenith = np.copysign(TERRA.incidence(np.abs(angle)), angle)

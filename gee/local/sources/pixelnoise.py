@@ -61,9 +61,9 @@ def _indices(window: Window) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 def _at(rows: NDArray[np.integer], cols: NDArray[np.integer], seed: int, *, normal: bool) -> Floats:
     shape = np.broadcast_shapes(np.shape(rows), np.shape(cols))
-    pairs = (np.broadcast_to(part, shape).astype(np.uint64) for part in (rows, cols))
+    row, col = (np.broadcast_to(part, shape).astype(np.uint64).reshape(-1) for part in (rows, cols))
     draws = np.empty(shape)
-    _draw(*(part.reshape(-1) for part in pairs), np.uint64(seed * _SECOND % 2**64), normal, draws.reshape(-1))
+    _draw(row, col, np.uint64(seed * _SECOND % 2**64), normal, draws.reshape(-1))
     return draws
 
 
@@ -79,7 +79,7 @@ def _draw(rows: Any, cols: Any, seed: Any, normal: bool, out: Any) -> None:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _quantile(share: float) -> float:
+def _quantile(share: Any) -> Any:
     """Quantile of the normal distribution to seven digits (algorithm AS 241, PPND7; Wichura 1988)."""
     middle = share - 0.5
     if abs(middle) <= 0.425:

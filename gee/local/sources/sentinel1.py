@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,14 +23,21 @@ from gee.local.sources.dataset import (
     BandSpec,
     Dataset,
     Pixels,
-    RasterGrid,
     Scene,
     Slot,
     Window,
     reader,
 )
-from gee.local.sources.grids import lonlat
-from gee.local.sources.nature import landcover, moisture, noise, terrain, vegetation
+from gee.local.sources.nature import landcover, moisture, noise, vegetation
+from gee.local.sources.sentinel1_ground import (
+    DELAY_STEP,
+    NOISE_STEP,
+    SLOPE_STEP,
+    VIGOUR_STEP,
+    ground,
+    on_lattice,
+    spread,
+)
 from gee.local.sources.sentinel1_orbits import (
     PIXEL_METRES,
     Acquisition,
@@ -43,7 +52,8 @@ Floats = NDArray[np.float64]
 LOOKS = 90.0  # of a 100 m pixel: 4.4 looks of the 20 m x 22 m resolution cell
 NOISE_DB = -29.0  # what is left of the thermal noise
 SHORE_MOISTURE = 0.35  # m3/m3, land pixels with no land cell of the truth near them
-NEIGHBOURS = ((0.011, 0.0), (-0.011, 0.0), (0.0, 0.01), (0.0, -0.01))  # degrees to the next 1 km cells
+NEIGHBOURS = ((0, 1), (0, -1), (-1, 0), (1, 0))  # rows and columns from a cell to those beside it
+ANGLE_STEPS = 4096  # of the table of incidence angles across a scene
 STRONGEST, WEAKEST = 6.0, 0.05  # of the terrain's effect on power; layover and shadow go no further
 SHADOW = 80.0  # degrees of incidence on the slope beyond which little comes back
 BORDER_FIXED = 1_520_899_200_000  # 2018-03-13: from here on the processor removes border noise
@@ -79,6 +89,9 @@ POLARISATIONS = {
     "VH": Polarisation(-24.0, 20.0, 0.026, 0.13, -11.0, -29.0, 1.5),
 }
 FOREST = (1, 2, 3, 4)  # LC_Type5
+_WOODS = np.isin(np.arange(256), FOREST).astype(np.float64)
+_ANGLE_TABLE = incidence(np.arange(ANGLE_STEPS + 2) / ANGLE_STEPS)
+_ANGLE_RISES = np.append(np.diff(_ANGLE_TABLE), 0.0)
 WOODY_LAI = 2.5  # branches that a C-band wave sees besides the leaves
 WOODY_GAIN = 1.7  # of their backscatter over that of crops
 
@@ -111,12 +124,12 @@ def soil_and_plants(
         rough: dB added by the roughness of the soil.
         gain: of the plants' own backscatter, 1 for crops.
     """
-    cosine = np.cos(np.radians(angle))
-    passed = np.exp(-2 * pol.opacity * leaves / cosine)
-    soil = (
-        power_of(pol.dry + pol.per_moisture * moist + rough) * (cosine / np.cos(np.radians(38.0))) ** pol.fall
-    )
-    return np.asarray(gain * pol.plants * cosine * (1 - passed) + passed * soil)
+    shape = np.shape(moist)
+    numbers = np.array([pol.dry, pol.per_moisture, pol.plants, pol.opacity, pol.fall])
+    power = np.empty(shape)
+    wetness, plants, tilt = _flat(moist, shape), _flat(leaves, shape), _flat(angle, shape)
+    _water_cloud(wetness, plants, tilt, _flat(rough, shape), _flat(gain, shape), numbers, power.reshape(-1))
+    return power
 
 
 def terrain_factor(rise: Floats, tilt: Floats, angle: Floats) -> Floats:
@@ -131,31 +144,63 @@ def terrain_factor(rise: Floats, tilt: Floats, angle: Floats) -> Floats:
         Power relative to flat ground: the lit area on the slope times the fall of its backscatter with the
         local incidence angle, held between the weakest and the strongest.
     """
-    flat = np.radians(angle)
-    facing = flat - np.arctan(rise)
-    local = (np.cos(flat) + rise * np.sin(flat)) / np.sqrt(1 + rise**2 + tilt**2)
-    area = np.sin(flat) / np.sin(np.clip(facing, np.radians(8.0), np.pi / 2))
-    factor = np.clip(area * np.clip(local, 0, 1) / np.cos(flat), WEAKEST, STRONGEST)
-    return np.where(facing > np.radians(SHADOW), WEAKEST, factor)
+    shape = np.shape(rise)
+    factor = np.empty(shape)
+    _slope_factor(_flat(rise, shape), _flat(tilt, shape), _flat(angle, shape), factor.reshape(-1))
+    return factor
 
 
-def _land_moisture(lon: Floats, lat: Floats, day: int) -> Floats:
-    """The truth of the cell under each pixel; on a shore, if that cell is water, of a land cell beside it."""
-    moist = moisture.soil_moisture(lon, lat, day).astype(np.float64)
-    for east, north in NEIGHBOURS:
-        hole = np.isnan(moist)
-        if hole.any():
-            moist[hole] = moisture.soil_moisture(lon[hole] + east, lat[hole] + north, day)
-    return np.where(np.isnan(moist), SHORE_MOISTURE, moist)
+def _flat(values: Floats | float, shape: tuple[int, ...]) -> Floats:
+    return np.ascontiguousarray(np.broadcast_to(values, shape), np.float64).reshape(-1)
 
 
-def _slopes(grid: RasterGrid, window: Window) -> tuple[Floats, Floats]:
-    """Tangents of the slope to the east and to the north, from heights 100 m around each pixel."""
-    padded = Window(window.row - 1, window.col - 1, window.height + 2, window.width + 2)
-    height = terrain.elevation(*lonlat(grid, padded)).astype(np.float64)
-    east = (height[1:-1, 2:] - height[1:-1, :-2]) / (2 * PIXEL_METRES)
-    north = (height[:-2, 1:-1] - height[2:, 1:-1]) / (2 * PIXEL_METRES)
-    return east, north
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _water_cloud(moist: Any, leaves: Any, angle: Any, rough: Any, gain: Any, pol: Any, out: Any) -> None:
+    dry, per_moisture, plants, opacity, fall = pol
+    steepest = np.cos(np.radians(38.0))
+    for pixel in range(moist.size):
+        cosine = np.cos(np.radians(angle[pixel]))
+        passed = np.exp(-2 * opacity * leaves[pixel] / cosine)
+        decibels = dry + per_moisture * moist[pixel] + rough[pixel]
+        soil = np.exp(decibels * (np.log(10.0) / 10)) * (cosine / steepest) ** fall
+        out[pixel] = gain[pixel] * plants * cosine * (1 - passed) + passed * soil
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _slope_factor(rise: Any, tilt: Any, angle: Any, out: Any) -> None:
+    lowest, shadow = np.sin(np.radians(8.0)), np.radians(SHADOW)
+    for pixel in range(rise.size):
+        flat, slope = np.radians(angle[pixel]), rise[pixel]
+        sine, cosine = np.sin(flat), np.cos(flat)
+        facing = flat - np.arctan(slope)
+        if facing > shadow:
+            out[pixel] = WEAKEST
+            continue
+        local = (cosine + slope * sine) / np.sqrt(1 + slope * slope + tilt[pixel] * tilt[pixel])
+        area = sine / max(np.sin(facing), lowest)
+        out[pixel] = min(max(area * min(max(local, 0.0), 1.0) / cosine, WEAKEST), STRONGEST)
+
+
+def _land_moisture(rows: NDArray[np.integer], cols: NDArray[np.integer], day: int) -> Floats:
+    """The truth of the cell at each pixel; on a shore, if that cell is water, of a land cell beside it."""
+    top, left = int(rows.min()), int(cols.min())
+    height, width = int(rows.max()) - top + 1, int(cols.max()) - left + 1
+    around = np.meshgrid(
+        np.arange(top - 1, top + height + 1), np.arange(left - 1, left + width + 1), indexing="ij"
+    )
+    true = moisture.soil_moisture_cells(*around, day).astype(np.float64)
+    cells = true[1:-1, 1:-1].copy()
+    for down, right in NEIGHBOURS:
+        beside = true[1 + down : 1 + down + height, 1 + right : 1 + right + width]
+        cells = np.where(np.isnan(cells), beside, cells)
+    return np.asarray(np.nan_to_num(cells, nan=SHORE_MOISTURE)[rows - top, cols - left])
+
+
+def _angles(across: Floats) -> Floats:
+    """`incidence` from a table, exact to a millionth of a degree."""
+    place = np.clip(across, 0, 1) * ANGLE_STEPS
+    step = place.astype(np.intp)
+    return np.asarray(_ANGLE_TABLE[step] + (place - step) * _ANGLE_RISES[step])
 
 
 def backscatter(
@@ -163,48 +208,60 @@ def backscatter(
 ) -> tuple[dict[str, Floats], NDArray[np.bool_]]:
     """Sigma nought (power, float64) by polarisation and where the scene has data."""
     scene = frame(item.track, item.slice)
+    if scene.misses(window):
+        return {pol: np.zeros(window[2:]) for pol in pols}, np.zeros(window[2:], np.bool_)
     along, across = scene.position(scene.grid, window)
     valid = (along >= 0) & (along < 1) & (across >= 0) & (across < 1)
     if not valid.any():
         return {pol: np.zeros(window[2:]) for pol in pols}, valid
-    angle = incidence(across)
-    lon, lat = lonlat(scene.grid, window)
+    crs, here = scene.grid.crs, on_lattice(scene.grid, window)
+    pixels = ground(crs, here)
     day = item.start // DAY_MS
-    year = vegetation.year_of(day)
-    cover = landcover.pft(lon, lat, year)
-    water = terrain.water(lon, lat) | (cover == 0)
-    moist = _land_moisture(lon, lat, day)
-    woods = np.isin(cover, FOREST)
-    leaves = vegetation.canopy(lon, lat, year, cover).lai(day).astype(np.float64) + WOODY_LAI * woods
-    gain = np.where(woods, WOODY_GAIN, 1.0)
-    x, y = noise.plane(lon, lat)
-    rough = 0.9 * noise.fractal(x, y, 2.0, 3, seed=7_100).astype(np.float64)
-    wind = 1.5 * noise.drifting(x / 40, y / 40, day / 2.0, seed=7_200).astype(np.float64)
-    east, north = _slopes(scene.grid, window)
-    look = scene.look
-    relief = terrain_factor(east * look[0] + north * look[1], east * look[1] - north * look[0], angle)
-    built = pixelnoise.normal_at(*_ground_indices(lon, lat), seed=7_300)
+    cover = pixels.codes(vegetation.year_of(day))
+    growth, wind = spread(crs, here, lambda lon, lat: _weather_marks(lon, lat, day))
+    growth = growth * (VIGOUR_STEP * pixels.vigour)
+    woods = _WOODS[cover]
+    leaves = vegetation.leaf_area(cover, DELAY_STEP * pixels.delay, growth, day) + WOODY_LAI * woods
+    gain = 1 + (WOODY_GAIN - 1) * woods
+    moist = _land_moisture(pixels.cell_row, pixels.cell_col, day)
+    rough = NOISE_STEP * pixels.rough.astype(np.float64)
+    angle = _angles(across)
+    look = SLOPE_STEP * scene.look[0], SLOPE_STEP * scene.look[1]
+    rise, tilt = (
+        pixels.east * look[0] + pixels.north * look[1],
+        pixels.east * look[1] - pixels.north * look[0],
+    )
+    relief = terrain_factor(rise, tilt, angle)
     edge = _edge_power(item, scene, across, window)
+    towns, water = cover == landcover.URBAN, cover == landcover.WATER
+    bright, dark = NOISE_STEP * pixels.structure[towns], wind[water] - 0.45 * (angle[water] - 38.0)
     found = {}
     for pol in pols:
         numbers = POLARISATIONS[pol]
-        power = soil_and_plants(numbers, moist, leaves, angle, rough, gain) * relief
-        power = np.where(cover == 9, 0.35 * power + 0.65 * power_of(numbers.urban + 2.5 * built), power)
-        open_water = power_of(numbers.water + wind - 0.45 * (angle - 38.0))
-        power = np.where(water, open_water, power) * edge + power_of(NOISE_DB) * edge
-        found[pol] = power * pixelnoise.speckle(window, pixelnoise.seed_of(item.index, pol), LOOKS)
+        power = soil_and_plants(numbers, moist, leaves, angle, rough, gain)
+        power *= relief
+        power[towns] = 0.35 * power[towns] + 0.65 * power_of(numbers.urban + 2.5 * bright)
+        power[water] = power_of(numbers.water + dark)
+        power += power_of(NOISE_DB)
+        power *= edge
+        power *= pixelnoise.speckle(window, pixelnoise.seed_of(item.index, pol), LOOKS)
+        found[pol] = power
     return found, valid
 
 
-def _ground_indices(lon: Floats, lat: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Indices of 4-second cells on the ground: a building is where it is, whichever scene sees it."""
-    return np.floor(lat * 900).astype(np.int64), np.floor(lon * 900).astype(np.int64)
+def _weather_marks(lon: Floats, lat: Floats, day: int) -> Floats:
+    """Growth of the leaves and what the wind adds to open water (dB), both smooth over 40 km and more."""
+    x, y = noise.plane(lon, lat)
+    wind = 1.5 * noise.drifting(x / 40, y / 40, day / 2.0, seed=7_200)
+    return np.stack([vegetation.growth_of(lon, lat, day), wind]).astype(np.float64)
 
 
-def _edge_power(item: Acquisition, scene: Frame, across: Floats, window: Window) -> Floats:
+def _edge_power(item: Acquisition, scene: Frame, across: Floats, window: Window) -> Floats | float:
     """Factor of power that darkens the edges at near and far range."""
     depth = BORDER_BEFORE if item.start < BORDER_FIXED else BORDER_AFTER
     inward = np.minimum(across, 1 - across) * scene.width
+    if inward.min() >= depth:
+        return 1.0
     ragged = depth * pixelnoise.uniform(window, pixelnoise.seed_of(item.index, "edge"))
     return np.where(inward < ragged, power_of(BORDER_DB), 1.0)
 

@@ -1,14 +1,15 @@
-"""What a radar finds on the ground and no visit changes, kept by tiles of one 100 m lattice for each UTM zone.
+"""What a radar finds on the ground and no visit changes, by tiles of one 100 m lattice for each UTM zone.
 
 All scenes of a zone have their pixels on this lattice, so slopes, land cover, roughness and the place of the
-truth's cells are worked out once for all tracks, dates and polarisations. Kept in one or two bytes each (steps
-are given below), so that a province fits in memory.
+truth's cells are worked out once for all tracks, dates and polarisations. One or two bytes each (in the steps
+below), so that a province fits in memory.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
 from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from gee.local.sources.nature.cache import ByteCache
 from gee.local.sources.sentinel1_orbits import PIXEL_METRES
 
 Floats = NDArray[np.float64]
-Single = NDArray[np.float32]
+Fields = Callable[[Floats, Floats], NDArray[np.floating]]
 Bytes = NDArray[np.uint8]
 
 SIDE = 128  # pixels of a tile
@@ -35,13 +36,10 @@ FIRST_YEAR = 1900  # years are counted from here; 255 is never
 ROUGHNESS = 0.9  # dB, one standard deviation
 
 
-@dataclass(frozen=True, eq=False)
-class Ground:
-    """The pixels of a tile or of a part of it, each array (height, width).
+class Ground(NamedTuple):
+    """What stands at pixels, each array (height, width).
 
     Attributes:
-        row: of the first pixel on the zone's lattice, southward.
-        col: likewise, eastward.
         east: tangent of the slope eastward, in SLOPE_STEP.
         north: likewise northward.
         open_land: LC_Type5 code without towns.
@@ -50,14 +48,10 @@ class Ground:
         structure: standard normal draw of what is built, in NOISE_STEP.
         vigour: factor of the leaf area, in VIGOUR_STEP.
         delay: days by which seasons are late, in DELAY_STEP.
-        cell_row: row of the truth's cell, from ``top``.
-        cell_col: its column, from ``left``.
-        top: row of the first cell of the tile.
-        left: column of the first cell of the tile.
+        cell_row: row of the truth's cell.
+        cell_col: its column.
     """
 
-    row: int
-    col: int
     east: NDArray[np.int16]
     north: NDArray[np.int16]
     open_land: Bytes
@@ -66,79 +60,86 @@ class Ground:
     structure: NDArray[np.int8]
     vigour: Bytes
     delay: NDArray[np.int8]
-    cell_row: Bytes
-    cell_col: Bytes
-    top: int
-    left: int
-
-    def part(self, rows: slice, cols: slice) -> Ground:
-        """The pixels of some rows and columns."""
-        values = {
-            field.name: value[rows, cols] if isinstance(value, np.ndarray) else value
-            for field in fields(self)
-            for value in (getattr(self, field.name),)
-        }
-        return Ground(**values | {"row": self.row + rows.start, "col": self.col + cols.start})
+    cell_row: NDArray[np.integer]
+    cell_col: NDArray[np.integer]
 
     def codes(self, year: int) -> Bytes:
         """LC_Type5 codes of a year."""
         return np.where(self.built <= min(year - FIRST_YEAR, 254), np.uint8(landcover.URBAN), self.open_land)
 
 
-_TILES: ByteCache[Ground] = ByteCache(CACHE_BYTES, lambda tile: 12 * tile.open_land.size)
+class _Tile(NamedTuple):
+    """A square of pixels; rows and columns of the truth's cells are counted from ``top`` and ``left``."""
+
+    ground: Ground
+    top: int
+    left: int
 
 
-def pieces(grid: RasterGrid, window: Window) -> list[tuple[slice, slice, Ground]]:
-    """The ground under a window of a scene's grid, piece by piece: rows and columns in the window, and pixels."""
-    top = window.row - round(grid.transform[5] / PIXEL_METRES)
-    left = window.col + round(grid.transform[2] / PIXEL_METRES)
-    found = []
-    for row in range(top // SIDE, (top + window.height - 1) // SIDE + 1):
-        for col in range(left // SIDE, (left + window.width - 1) // SIDE + 1):
-            tile = _TILES.get((grid.crs, row, col), partial(_tile, grid.crs, row * SIDE, col * SIDE))
-            first, last = max(row * SIDE, top), min((row + 1) * SIDE, top + window.height)
-            begin, end = max(col * SIDE, left), min((col + 1) * SIDE, left + window.width)
-            inner = slice(first - row * SIDE, last - row * SIDE), slice(begin - col * SIDE, end - col * SIDE)
-            found.append((slice(first - top, last - top), slice(begin - left, end - left), tile.part(*inner)))
-    return found
+_TILES: ByteCache[_Tile] = ByteCache(CACHE_BYTES, lambda tile: sum(part.nbytes for part in tile.ground))
 
 
-def nodes(crs: str, row: int, col: int, height: int, width: int) -> tuple[Floats, Floats]:
-    """Longitude and latitude of lattice nodes (counted in NODE pixels), each (height, width)."""
-    x = PIXEL_METRES * NODE * (col + np.arange(width))
-    y = -PIXEL_METRES * NODE * (row + np.arange(height))
-    return to_lonlat(crs, *np.meshgrid(x, y))
+def on_lattice(grid: RasterGrid, window: Window) -> Window:
+    """A window of a scene's grid as one of its zone's lattice, whose rows are counted from the equator."""
+    return window._replace(
+        row=window.row - round(grid.transform[5] / PIXEL_METRES),
+        col=window.col + round(grid.transform[2] / PIXEL_METRES),
+    )
 
 
-def spread(values: NDArray[np.floating], row: int, col: int, ground: Ground) -> Floats:
-    """Bilinear interpolation from nodes to pixels; a pixel has the same value in every window.
+def ground(crs: str, window: Window) -> Ground:
+    """What stands at the pixels of a window of a zone's lattice."""
+    types = [np.dtype(np.int32) if name.startswith("cell") else None for name in Ground._fields]
+    whole: list[NDArray[Any]] = []
+    bottom, right = window.row + window.height, window.col + window.width
+    for row in range(window.row // SIDE * SIDE, bottom, SIDE):
+        for col in range(window.col // SIDE * SIDE, right, SIDE):
+            tile = _TILES.get((crs, row, col), partial(_tile, crs, row, col))
+            parts: tuple[NDArray[Any], ...] = tile.ground
+            if not whole:
+                whole = [
+                    np.empty(window[2:], kind or part.dtype) for kind, part in zip(types, parts, strict=True)
+                ]
+            top, left = max(row, window.row), max(col, window.col)
+            end, far = min(row + SIDE, bottom), min(col + SIDE, right)
+            here = np.s_[top - window.row : end - window.row, left - window.col : far - window.col]
+            there = np.s_[top - row : end - row, left - col : far - col]
+            for part, target in zip(parts, whole, strict=True):
+                target[here] = part[there]
+            whole[-2][here] += tile.top
+            whole[-1][here] += tile.left
+    return Ground(*whole)
+
+
+def spread(crs: str, window: Window, fields: Fields) -> Floats:
+    """Smooth fields at the pixels of a window, by interpolation between nodes of the lattice.
 
     Args:
-        values: at nodes.
-        row: of the first node, counted as in `nodes`.
-        col: likewise.
-        ground: whose pixels are wanted.
+        crs: of the zone.
+        window: of the lattice.
+        fields: from longitudes and latitudes of nodes, (n,) each, to ``(fields, n)``.
+
+    Returns:
+        Array ``(fields, height, width)``; a pixel has the same value in every window.
     """
-    height, width = ground.open_land.shape
-    return _spread(values, row, col, ground.row, ground.col, height, width)
+    rows, cols = (
+        (first + np.arange(count) + 0.5) / NODE
+        for first, count in ((window.row, window.height), (window.col, window.width))
+    )
+    j, i = np.floor(rows).astype(np.intp), np.floor(cols).astype(np.intp)
+    x = PIXEL_METRES * NODE * np.arange(i[0], i[-1] + 2)
+    y = -PIXEL_METRES * NODE * np.arange(j[0], j[-1] + 2)
+    lon, lat = to_lonlat(crs, *(part.ravel() for part in np.meshgrid(x, y)))
+    values = np.asarray(fields(lon, lat)).reshape(-1, y.size, x.size)
+    v, u = (rows - j)[:, None], cols - i
+    j, i = j - j[0], i - i[0]
+    across = values[:, :, i] + u * (values[:, :, i + 1] - values[:, :, i])
+    return np.asarray(across[:, j] + v * (across[:, j + 1] - across[:, j]))
 
 
-def _spread(
-    values: NDArray[np.floating], row: int, col: int, first_row: int, first_col: int, height: int, width: int
-) -> Floats:
-    y = (first_row + np.arange(height) + 0.5) / NODE - row
-    x = (first_col + np.arange(width) + 0.5) / NODE - col
-    j, i = np.floor(y).astype(np.intp), np.floor(x).astype(np.intp)
-    v, u = (y - j)[:, None], x - i
-    across = values[:, i] + u * (values[:, i + 1] - values[:, i])
-    return np.asarray(across[j] + v * (across[j + 1] - across[j]))
-
-
-def _tile(crs: str, row: int, col: int) -> Ground:
-    """The tile whose first pixel is that of the lattice."""
-    around = nodes(crs, row // NODE - 1, col // NODE - 1, SIDE // NODE + 3, SIDE // NODE + 3)
-    lon, lat = (
-        _spread(part, row // NODE - 1, col // NODE - 1, row - 1, col - 1, SIDE + 2, SIDE + 2) for part in around
+def _tile(crs: str, row: int, col: int) -> _Tile:
+    lon, lat = spread(
+        crs, Window(row - 1, col - 1, SIDE + 2, SIDE + 2), lambda lon, lat: np.stack([lon, lat])
     )
     height, wet = terrain.elevation_and_water(lon, lat)
     inner = np.s_[1:-1, 1:-1]
@@ -154,9 +155,7 @@ def _tile(crs: str, row: int, col: int) -> Ground:
     draws = pixelnoise.normal_at(
         np.floor(lat * 900).astype(np.int64), np.floor(lon * 900).astype(np.int64), seed=7_300
     )
-    return Ground(
-        row,
-        col,
+    pixels = Ground(
         _counts(east, SLOPE_STEP, np.int16),
         _counts(north, SLOPE_STEP, np.int16),
         cover.open_land,
@@ -167,11 +166,11 @@ def _tile(crs: str, row: int, col: int) -> Ground:
         _counts(delay, DELAY_STEP, np.int8),
         (cell_row - top).astype(np.uint8),
         (cell_col - left).astype(np.uint8),
-        top,
-        left,
     )
+    return _Tile(pixels, top, left)
 
 
-def _counts(values: NDArray[np.floating], step: float, dtype: type[np.integer]) -> NDArray[np.integer]:
+def _counts(values: NDArray[np.floating], step: float, dtype: type[np.integer]) -> NDArray[Any]:
     limits = np.iinfo(dtype)
-    return np.clip(np.rint(values / step), limits.min, limits.max).astype(dtype)
+    counts: NDArray[Any] = np.clip(np.rint(values / step), limits.min, limits.max).astype(dtype)
+    return counts

@@ -107,6 +107,15 @@ class Frame:
         across = x * self.look[0] + y * self.look[1]
         return (x * self.along[0] + y * self.along[1]) / self.length + 0.5, across / self.width + 0.5
 
+    def misses(self, window: Window) -> bool:
+        """Whether a window of the scene's grid lies wholly beyond one side of the rectangle."""
+        corners = np.array([[0, 0], [0, window.width], [window.height, 0], [window.height, window.width]])
+        x = self.grid.transform[2] + PIXEL_METRES * (window.col + corners[:, 1]) - self.centre[0]
+        y = self.grid.transform[5] - PIXEL_METRES * (window.row + corners[:, 0]) - self.centre[1]
+        along = (x * self.along[0] + y * self.along[1]) / self.length
+        across = (x * self.look[0] + y * self.look[1]) / self.width
+        return any(bool((part <= -0.5).all() or (part >= 0.5).all()) for part in (along, across))
+
 
 def incidence(across: Floats) -> Floats:
     """Ellipsoid incidence angle, degrees, from near (0) to far range (1)."""

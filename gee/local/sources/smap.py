@@ -38,9 +38,10 @@ LAND_NEEDED = 0.5  # share of land below which a cell is water
 
 PROFILE_DAYS = 30
 SNOW_DAYS = 15  # how far back snowfall is followed
+SNOW_BELOW = 0.5  # degrees Celsius
 MELT = 3.0  # mm for a degree and day
 
-TILE = 16  # M09 cells a side of a cached piece
+TILE = 4  # M09 cells a side of a cached piece; small, so that little is computed besides what is asked
 MONTHS_BYTES = 96_000_000
 
 
@@ -166,7 +167,7 @@ class _Fields:
         return np.clip(self[layer] / (0.489 - 0.00126 * sand), 0, 1)  # porosity of Cosby et al. 1984
 
     def mean(self, field: Callable[[Floats, Floats], NDArray[np.floating]]) -> Floats:
-        """Mean of a field of the nature run at nine places of each cell."""
+        """Mean of a field of the nature run at nine places of each cell; its leading axes are kept."""
         places = np.array([1, 4, 7]) + 0.5
         side, _, west, _, _, north = EASE_M09.transform
         x = west + side * (self.cols[:, None] + places / FINE_PER_COARSE).ravel()
@@ -174,7 +175,9 @@ class _Fields:
         lon, _ = to_lonlat(EASE_M09.crs, x, np.zeros_like(x))
         _, lat = to_lonlat(EASE_M09.crs, np.zeros_like(y), y)
         values = field(*np.meshgrid(lon, lat)).astype(np.float64)
-        means: Floats = values.reshape(self.rows.size, 3, self.cols.size, 3).mean((1, 3))
+        means: Floats = values.reshape(*values.shape[:-2], self.rows.size, 3, self.cols.size, 3).mean(
+            (-3, -1)
+        )
         return means
 
     def temperature(self) -> Floats:
@@ -207,13 +210,14 @@ class _Fields:
 
     def snow(self) -> Floats:
         """Snow in kg m-2: snowfall of the last days less the melt by degree-days."""
-        pack: Floats = np.zeros((self.rows.size, self.cols.size))
-        for day in range(self.day - SNOW_DAYS, self.day + 1):
-            warmth = self.mean(lambda lon, lat, day=day: weather.air_temperature(lon, lat, day))  # type: ignore[misc]
-            if (warmth < 0.5).any():
-                fall = self.mean(lambda lon, lat, day=day: weather.rain(lon, lat, day))  # type: ignore[misc]
-                pack += np.where(warmth < 0.5, fall, 0)
-            pack = np.maximum(pack - MELT * np.maximum(warmth, 0), 0)
+        days = np.arange(self.day - SNOW_DAYS, self.day + 1)
+        warmth = self.mean(lambda lon, lat: weather.temperature_series(lon, lat, days))
+        cold = warmth < SNOW_BELOW
+        pack: Floats = np.zeros(warmth.shape[1:])
+        if cold.any():
+            fall = self.mean(lambda lon, lat: weather.rain_series(lon, lat, days))
+            for warm, snowing, fallen in zip(warmth, cold, fall, strict=True):
+                pack = np.maximum(pack + np.where(snowing, fallen, 0) - MELT * np.maximum(warm, 0), 0)
         return pack
 
 

@@ -200,7 +200,7 @@ class Lattice:
         lat: Coordinates,
         key: Hashable = None,
     ) -> Floats:
-        """The field at places, as `interpolated` gives it; ``key`` tells one field of this lattice from another."""
+        """The field at places, as `interpolated` gives it; ``key`` tells the fields of a lattice apart."""
         x, y = np.ravel(lon) / self._step, np.ravel(lat) / self._step
         west, south, width, height = _bounds(x, y)
         side = self._side
@@ -219,7 +219,9 @@ class Lattice:
 
     def _block(self, field: Callable[[Coordinates, Coordinates], Floats], row: int, col: int) -> Floats:
         nodes = np.arange(self._side)
-        lon, lat = np.meshgrid((col * self._side + nodes) * self._step, (row * self._side + nodes) * self._step)
+        lon, lat = np.meshgrid(
+            (col * self._side + nodes) * self._step, (row * self._side + nodes) * self._step
+        )
         values = np.asarray(field(lon.ravel(), lat.ravel()), np.float32)
         return values.reshape(*values.shape[:-1], self._side, self._side)
 
@@ -276,7 +278,7 @@ def _bilinear(layers: Any, x: Any, y: Any, west: int, south: int, out: Any) -> N
 
 
 @numba.njit(cache=True, nogil=True)
-def _hashed(i: int, j: int, seed: int, layer: int) -> int:
+def _hashed(i: Any, j: Any, seed: int, layer: Any) -> Any:
     """Eight bits of a lattice node, by 32-bit integers."""
     whole = 0xFFFFFFFF
     mixed = ((i & whole) * 0x9E3779B1) & whole
@@ -301,7 +303,7 @@ def _add_noise(
     weight: Any,
     out: Any,
 ) -> None:
-    """Add noise to ``out``, or where there are weights its absolute value, weighted, and make the next weights.
+    """Add noise to ``out``; or, given weights, its weighted absolute value, and make the next weights.
 
     ``layers`` is one for all points or one for each. Points go by runs within one lattice cell, so that the
     gradients at its corners are hashed once and the rest is done several points at a time.
@@ -312,13 +314,17 @@ def _add_noise(
     column, row = np.empty(RUN), np.empty(RUN)
     for first in range(0, x.size, RUN):
         count = min(RUN, x.size - first)
-        if weight.size and not weight[first : first + count].any():
+        weights = weight[first : first + count]
+        if weights.size and not weights.any():
             continue
+        east, north, sums = x[first : first + count], y[first : first + count], out[first : first + count]
+        # Short loops over few arrays: the compiler turns only such ones into several points at a time.
         for k in range(count):
-            along = x[first + k] * frame[0] - y[first + k] * frame[1] + frame[2]
-            across = x[first + k] * frame[1] + y[first + k] * frame[0] + frame[3]
-            column[k], row[k] = np.floor(along), np.floor(across)
-            u[k], v[k] = np.float32(along - column[k]), np.float32(across - row[k])
+            column[k] = east[k] * frame[0] - north[k] * frame[1] + frame[2]
+        for k in range(count):
+            row[k] = east[k] * frame[1] + north[k] * frame[0] + frame[3]
+        _split(column, u, count)
+        _split(row, v, count)
         start = 0
         while start < count:
             end = start + 1
@@ -344,11 +350,20 @@ def _add_noise(
                 lower += fade_v * (upper - lower)
                 u[k] = lower * unit
             start = end
-        if weight.size == 0:
+        if weights.size == 0:
             for k in range(count):
-                out[first + k] += amplitude * u[k]
+                sums[k] += amplitude * u[k]
         else:
             for k in range(count):
-                crease = abs(u[k])
-                out[first + k] += amplitude * weight[first + k] * crease
-                weight[first + k] = min(weight[first + k] * (carry[0] + crease), carry[1])
+                sums[k] += amplitude * weights[k] * abs(u[k])
+            for k in range(count):
+                weights[k] = min(weights[k] * (carry[0] + abs(u[k])), carry[1])
+
+
+@numba.njit(cache=True, nogil=True)
+def _split(places: Any, share: Any, count: int) -> None:
+    """Places as the lattice lines before them, in place, and how far beyond they are."""
+    for k in range(count):
+        whole = np.floor(places[k])
+        share[k] = np.float32(places[k] - whole)
+        places[k] = whole

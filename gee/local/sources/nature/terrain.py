@@ -115,7 +115,7 @@ def slope(lon: Coordinates, lat: Coordinates, spacing: float = 90.0) -> Floats:
 def _valleys(x: Coordinates, y: Coordinates, summits: Floats) -> Floats:
     """Share of the summit height, from 0.1 on valley floors to 1 on crests: each octave erodes the next."""
     total = np.float32(0.12) + np.float32(0.16) * np.abs(gradient(*turned(x, y, 31.0, 9), SEED + 60))
-    least = np.float32(SMALLEST_CREASE) / np.maximum(summits, np.float32(1e-3))
+    least = np.asarray(SMALLEST_CREASE / np.maximum(summits, 1e-3), np.float32)
     total += creased(x, y, VALLEY_KM, SEED, VALLEY_HEIGHTS, VALLEY_CARRY, least)
     return np.asarray(total / np.sqrt(1 + np.square(total / np.float32(HIGHEST_CREST))), np.float32)
 

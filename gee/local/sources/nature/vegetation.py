@@ -121,15 +121,14 @@ def leaf_area(codes: Codes, delay: Floats, growth: Floats, day: int) -> Floats:
         day: days since 1970-01-01.
     """
     result = np.empty(codes.shape, np.float32)
-    arrays = (np.ascontiguousarray(codes), np.asarray(delay, np.float32), np.asarray(growth, np.float32))
-    date = np.float32(day % YEAR)
-    flat = (array.reshape(-1) for array in arrays)
-    _leaf_area(*flat, date, np.float32(YEAR), _SEASONS, np.float32(LARGEST_LAI), result.reshape(-1))
+    kinds, late = np.ascontiguousarray(codes).reshape(-1), np.asarray(delay, np.float32).reshape(-1)
+    vigour, date, year = np.asarray(growth, np.float32).reshape(-1), np.float32(day % YEAR), np.float32(YEAR)
+    _leaf_area(kinds, late, vigour, date, year, _SEASONS, np.float32(LARGEST_LAI), result.reshape(-1))
     return result
 
 
 def _season_table() -> NDArray[np.float32]:
-    """By code: the floor, then height, top, rise and fall of each season, with 0 for heights there are not."""
+    """By code: the floor, then height, top, rise and fall of each season; a height of 0 ends them."""
     most = max(len(phenology.seasons) for phenology in PHENOLOGY.values())
     table = np.ones((len(PHENOLOGY), 1 + 4 * most), np.float32)
     table[:, 1::4] = 0
@@ -185,93 +184,6 @@ def habit(lon: Coordinates, lat: Coordinates) -> tuple[Floats, Floats]:
     delay = LATER_PER_DEGREE * (np.clip(np.abs(lat), 20, 50) - 32) + 5 * other
     delay = np.where(np.asarray(lat) < 0, delay + YEAR / 2, delay)
     return np.asarray(np.exp(0.14 * field), np.float32), np.asarray(delay, np.float32)
-
-
-def lai(self, day: int) -> Floats:
-        """Leaf area index on a day since 1970-01-01, 0 to 7, m2/m2."""
-
-        def nodes(lon: Coordinates, lat: Coordinates) -> Floats:
-            return growth_of(lon, lat, day)
-
-        growth = interpolated(nodes, self.lon, self.lat, SPELL_STEP) * self.vigour
-        return leaf_area(self.codes, self.delay, growth, day)
-
-
-def growth_of(lon: Coordinates, lat: Coordinates, day: int) -> Floats:
-    """Factor of the leaf area after the wet or dry spell before a day; smooth."""
-    return np.asarray(np.exp(SPELL_GROWTH * spell(lon, lat, day - SPELL_LAG)), np.float32)
-
-
-def leaf_area(codes: Codes, delay: Floats, growth: Floats, day: int) -> Floats:
-    """Leaf area index, 0 to 7, m2/m2, of the same shape as its arguments.
-
-    Args:
-        codes: LC_Type5.
-        delay: days by which the seasons are late.
-        growth: factor of the leaf area.
-        day: days since 1970-01-01.
-    """
-    result = np.empty(codes.shape, np.float32)
-    arrays = (np.ascontiguousarray(codes), np.asarray(delay, np.float32), np.asarray(growth, np.float32))
-    date = np.float32(day % YEAR)
-    flat = (array.reshape(-1) for array in arrays)
-    _leaf_area(*flat, date, np.float32(YEAR), _SEASONS, np.float32(LARGEST_LAI), result.reshape(-1))
-    return result
-
-
-def _season_table() -> NDArray[np.float32]:
-    """By code: the floor, then height, top, rise and fall of each season, with 0 for heights there are not."""
-    most = max(len(phenology.seasons) for phenology in PHENOLOGY.values())
-    table = np.ones((len(PHENOLOGY), 1 + 4 * most), np.float32)
-    table[:, 1::4] = 0
-    for code, phenology in PHENOLOGY.items():
-        table[code, 0] = phenology.floor
-        for number, season in enumerate(phenology.seasons):
-            table[code, 1 + 4 * number : 5 + 4 * number] = season
-    return table
-
-
-_SEASONS = _season_table()
-
-
-@numba.njit(cache=True, nogil=True)
-def _leaf_area(
-    codes: Any, delay: Any, growth: Any, date: Any, year: Any, table: Any, largest: Any, out: Any
-) -> None:
-    half = year / np.float32(2)
-    for point in range(codes.size):
-        row = table[codes[point]]
-        total = row[0]
-        for first in range(1, row.size, 4):
-            if row[first] == 0:
-                break
-            since = (date - delay[point] - row[first + 1] + half) % year - half
-            width = row[first + 2] if since < 0 else row[first + 3]
-            total += row[first] * np.exp(-(since / width) * (since / width))
-        out[point] = min(max(total * growth[point], np.float32(0)), largest)
-
-
-def canopy(lon: Coordinates, lat: Coordinates, year: int, codes: Codes | None = None) -> Canopy:
-    """Canopy of a window.
-
-    Args:
-        lon: degrees east, any shape.
-        lat: degrees north, the same shape.
-        year: year of the land cover.
-        codes: land cover where the caller has it.
-    """
-    x, y = plane(lon, lat)
-    field = fractal(x, y, 22.0, 4, SEED, gain=0.75)
-    other = fractal(x, y, 14.0, 3, SEED + 20, gain=0.75)
-    delay = LATER_PER_DEGREE * (np.clip(np.abs(lat), 20, 50) - 32) + 5 * other
-    delay = np.where(np.asarray(lat) < 0, delay + YEAR / 2, delay)
-    return Canopy(
-        np.asarray(lon, np.float64),
-        np.asarray(lat, np.float64),
-        pft(lon, lat, year) if codes is None else codes,
-        np.asarray(np.exp(0.14 * field), np.float32),
-        np.asarray(delay, np.float32),
-    )
 
 
 def lai(lon: Coordinates, lat: Coordinates, day: int) -> Floats:

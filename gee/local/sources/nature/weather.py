@@ -16,6 +16,7 @@ from scipy.special import ndtr, ndtri
 from gee.local.sources.nature.noise import (
     Coordinates,
     Floats,
+    Lattice,
     Mask,
     Moments,
     drifting,
@@ -36,6 +37,7 @@ CLOUD_FRACTION_STEP = 0.1
 FRONT_KM, FRONT_STRETCH, FRONT_SPEED, FRONT_LIFE = 420.0, 2.2, 220.0, 4.0  # km, ratio, km/day, days
 BAND_KM, BAND_SPEED, BAND_LIFE = 140.0, 350.0, 1.0
 SHOWER_KM, SHOWER_SPEED, SHOWER_LIFE = 60.0, 350.0, 0.5
+REGIME_KM, REGIME_DAYS, REGIME_SHARE = 500.0, 9.0, 0.3  # share of the variance: rain belts that stay
 SPELL_KM, SPELL_DAYS = 900.0, 80.0  # wet and dry seasons
 SPELL_RAIN = 0.35  # log of the rain, one standard deviation of a spell
 RAIN_POWER = 1.7  # rain over the excess of the latent field; heavier tails than a Gaussian
@@ -51,6 +53,8 @@ HALF_MONTH_RAIN = (
 MONTH_CLOUD = (0.52, 0.55, 0.55, 0.54, 0.56, 0.68, 0.68, 0.58, 0.49, 0.43, 0.45, 0.48)
 CLOUD_PER_DEGREE = 0.02  # more clouds southward
 
+LARGEST_RAIN = 250.0  # mm in a day over a few kilometres, never quite reached; 100 mm stay 99
+
 DESERT_LOSS = 0.93  # of the rain
 
 CLOUD_LARGE, CLOUD_FINE = 0.82, 0.5724  # weights of the rain's field and of the cells; squares sum to 1
@@ -58,6 +62,8 @@ CLOUD_CELLS = ((34.0, 6, 0.75), (15.0, 12, 0.53), (6.5, 24, 0.4))  # km, lives i
 
 SOLAR_CONSTANT = 1366.7  # W/m2; 0.0820 MJ/m2/min of FAO-56
 LAPSE = 5.5  # K for each km up
+_COARSE_CLOUDS = Lattice(RAIN_STEP, side=16, limit=16_000_000)
+_FINE_CLOUDS = Lattice(CLOUD_STEP, side=32, limit=64_000_000)
 _EXCESS_AT = np.linspace(-3, 4, 281)
 
 
@@ -130,7 +136,8 @@ def cloudy(lon: Coordinates, lat: Coordinates, day: int, hour: float) -> Mask:
             total += np.float32(weight) * cells
         return np.float32(CLOUD_FINE) * total
 
-    return interpolated(coarse, lon, lat, RAIN_STEP) + interpolated(detail, lon, lat, CLOUD_STEP) > 0
+    key = day, hour
+    return _COARSE_CLOUDS.at(coarse, lon, lat, key) + _FINE_CLOUDS.at(detail, lon, lat, key) > 0
 
 
 def air_temperature(lon: Coordinates, lat: Coordinates, day: int, height: Floats | None = None) -> Floats:
@@ -238,14 +245,17 @@ def _rain_at(lon: Coordinates, lat: Coordinates, days: NDArray[np.int64]) -> Flo
     excess = np.maximum(field - threshold, 0) ** RAIN_POWER
     scale = mean / np.interp(threshold, _EXCESS_AT, _MEAN_EXCESS)
     season = np.exp(SPELL_RAIN * spell(lon, lat, days) - SPELL_RAIN**2 / 2)
-    return np.asarray(excess * scale * season, np.float32)
+    free = np.asarray(excess * scale * season, np.float64)
+    return np.asarray(free / np.sqrt(np.sqrt(1 + (free / LARGEST_RAIN) ** 4)), np.float32)
 
 
 def _large(lon: Coordinates, lat: Coordinates, moment: Moments) -> Floats:
-    """Fronts and bands, unit variance, moving east."""
+    """Regimes that stay, fronts and bands that move east; unit variance."""
     x, y = plane(lon, lat)
+    regime = drifting(*turned(x, y, REGIME_KM, 6), moment / REGIME_DAYS, SEED + 36)
     band = drifting(*turned(x - BAND_SPEED * moment, y, BAND_KM, 2), moment / BAND_LIFE, SEED + 30)
-    return np.float32(0.84) * _front(lon, lat, moment) + np.float32(0.5426) * band
+    moving = np.float32(0.84) * _front(lon, lat, moment) + np.float32(0.5426) * band
+    return np.float32(np.sqrt(1 - REGIME_SHARE)) * moving + np.float32(np.sqrt(REGIME_SHARE)) * regime
 
 
 def _front(lon: Coordinates, lat: Coordinates, moment: Moments) -> Floats:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
+import pytest
+from scipy import special, stats
 
+from gee.local.sources import pixelnoise
 from gee.local.sources.dataset import Window
 from gee.local.sources.pixelnoise import normal, seed_of, speckle, uniform
 
@@ -21,6 +23,12 @@ def test_draws_are_uniform_and_neighbours_independent() -> None:
 
 def test_normal_draws_are_normal() -> None:
     assert stats.kstest(normal(WINDOW, 3).ravel(), "norm").pvalue > 1e-3
+
+
+def test_the_normal_quantile_is_scipys_to_six_digits() -> None:
+    np.testing.assert_allclose(normal(WINDOW, 3), special.ndtri(uniform(WINDOW, 3)), atol=1e-6)
+    for share in (1e-300, 1e-15, 1e-5, 0.074, 0.5, 0.926, 1 - 1e-9):
+        assert pixelnoise._quantile(share) == pytest.approx(special.ndtri(share), rel=1e-6, abs=1e-9)
 
 
 def test_speckle_is_gamma() -> None:

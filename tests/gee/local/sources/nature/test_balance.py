@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 from scipy.optimize import curve_fit
 
-from gee.local.sources.nature.balance import ROOT_MM, SURFACE_MM, State, demand, first_state, ground, step
+from gee.local.sources.nature import balance
+from gee.local.sources.nature.balance import (
+    ROOT_MM,
+    SURFACE_MM,
+    State,
+    Weather,
+    demand,
+    first_state,
+    ground,
+    step,
+)
 from gee.local.sources.nature.soil import Texture
 
 
@@ -54,6 +64,16 @@ def test_what_comes_in_goes_out_or_stays():
         assert after.surface.min() > 0
         assert after.root.min() > 0
         state = after
+
+
+def test_many_days_are_the_days_one_by_one():
+    place, random = cells(), np.random.default_rng(5)
+    days = [Weather(*random.uniform(0, (20, 6, 5), (400, 3)).T.astype(np.float32)) for _ in range(30)]
+    one = first_state(place, np.ones(400, np.float32))
+    for day, state in zip(days, balance.run(one, place, days), strict=True):
+        one, _ = step(one, place, day.rain, day.wanted, day.leaf_area)
+        np.testing.assert_allclose(state.surface, one.surface, rtol=1e-6)
+        np.testing.assert_allclose(state.root, one.root, rtol=1e-6)
 
 
 def test_limits_are_ordered_and_porosity_is_that_of_cosby():

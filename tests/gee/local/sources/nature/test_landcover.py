@@ -16,8 +16,9 @@ from gee.local.sources.nature.landcover import (
     URBAN,
     WATER,
     pft,
+    survey,
 )
-from gee.local.sources.nature.terrain import elevation, relief, water
+from gee.local.sources.nature.terrain import elevation, elevation_and_water, relief, water
 
 BOUNDARY = Path(__file__).parents[6] / "shared/data/anhui/boundary.geojson"
 LON, LAT = np.meshgrid(np.linspace(114.9, 119.6, 420), np.linspace(34.6, 29.4, 500))
@@ -73,6 +74,16 @@ def test_cities_are_built_up_and_grow(city, lon, lat):
     assert early[36:44, 36:44].mean() > 0.7, city
     assert late.sum() > early.sum()
     assert not np.any(early & ~late)
+
+
+def test_a_survey_holds_the_towns_of_every_year():
+    lon, lat = np.meshgrid(np.linspace(117.0, 117.6, 120), np.linspace(31.6, 32.1, 120))
+    years = range(2010, 2031)
+    towns = np.stack([pft(lon, lat, year) == URBAN for year in years])
+    found = survey(lon, lat, *elevation_and_water(lon, lat))
+    first = np.where(towns.any(0), years.start + towns.argmax(0), years.stop)
+    np.testing.assert_array_equal(first, np.clip(found.built, years.start, years.stop))
+    assert not (found.open_land == URBAN).any()
 
 
 def test_water_is_the_water_of_the_terrain():

@@ -1,7 +1,17 @@
 import numpy as np
 import pytest
 
-from gee.local.sources.nature.noise import drifting, fractal, gradient, interpolated, plane, smoothstep
+from gee.local.sources.nature.noise import (
+    Lattice,
+    creased,
+    drifting,
+    fractal,
+    gradient,
+    interpolated,
+    plane,
+    smoothstep,
+    turned,
+)
 
 EAST, NORTH = np.meshgrid(np.linspace(-40.2, 31.7, 90), np.linspace(-20.4, 55.1, 80))
 
@@ -55,6 +65,36 @@ def test_interpolation_is_exact_for_a_plane_and_blind_to_the_window():
     whole = interpolated(rough, lon, lat, 0.01)
     alone = interpolated(rough, lon[4, 9:10], lat[4, 9:10], 0.01)
     assert whole[4, 9] == alone[0]
+
+
+def test_a_lattice_keeps_its_nodes_and_gives_what_interpolation_gives():
+    made = []
+
+    def rough(lon, lat):
+        made.append(lon.size)
+        return np.stack([gradient(lon * 40, lat * 40, 5), gradient(lon, lat, 6)])
+
+    lattice = Lattice(0.01, side=16, limit=10**6)
+    lon, lat = np.meshgrid(np.linspace(-0.3, 0.4, 50), np.linspace(30.0, 30.5, 40))
+    np.testing.assert_array_equal(lattice.at(rough, lon, lat), interpolated(rough, lon, lat, 0.01))
+    made.clear()
+    part = lattice.at(rough, lon[3:9, 40:], lat[3:9, 40:])
+    assert not made
+    np.testing.assert_array_equal(part, interpolated(rough, lon[3:9, 40:], lat[3:9, 40:], 0.01))
+    other = lattice.at(lambda lon, lat: lon.astype(np.float32), lon, lat, "another field")
+    np.testing.assert_allclose(other, lon, atol=1e-6)
+    far = lattice.at(rough, lon * 400, lat)
+    np.testing.assert_array_equal(far, interpolated(rough, lon * 400, lat, 0.01))
+
+
+def test_creases_fade_on_the_floors_of_larger_ones_and_small_ones_are_left_out():
+    x, y = EAST, NORTH
+    first, second = (abs(gradient(*turned(x, y, 13.0 / 2.07**k, k), 9 + k)) for k in (0, 1))
+    weight = np.minimum(0.3 + first, 1.3)
+    both = creased(x, y, 13.0, 9, (0.3, 0.2), (0.3, 1.3), np.zeros_like(first))
+    np.testing.assert_allclose(both, 0.3 * first + 0.2 * weight * second, rtol=1e-5)
+    fewer = creased(x, y, 13.0, 9, (0.3, 0.2), (0.3, 1.3), np.full_like(first, 0.2))
+    np.testing.assert_allclose(fewer, 0.3 * first + 0.2 * np.where(weight < 1, 0, weight) * second, rtol=1e-5)
 
 
 def test_no_points_give_no_values():
