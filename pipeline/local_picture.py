@@ -46,32 +46,33 @@ class Panel:
 
 
 def _first(collection: str, begin: ee.Date, end: ee.Date) -> ee.Image:
-    return ee.ImageCollection(collection).filterDate(begin, end).first()
+    return ee.Image(ee.ImageCollection(collection).filterDate(begin, end).first())
 
 
 def _ndvi(day: ee.Date) -> ee.Image:
-    composites = ee.ImageCollection("MODIS/061/MOD09A1").filterDate(day.advance(-7, "day"), day.advance(1, "day"))
-    reflectance = composites.sort("system:time_start", False).first()
-    return reflectance.normalizedDifference(["sur_refl_b02", "sur_refl_b01"])
+    composites = ee.ImageCollection("MODIS/061/MOD09A1")
+    reflectance = composites.filterDate(day.advance(-7, "day"), day.advance(1, "day")).first()
+    return ee.Image(reflectance.normalizedDifference(["sur_refl_b02", "sur_refl_b01"]))
 
 
 def _temperature(day: ee.Date) -> ee.Image:
     image = _first("MODIS/061/MOD11A1", day, day.advance(1, "day"))
-    return image.select("LST_Day_1km").multiply(0.02).subtract(273.15)
+    return ee.Image(image.select("LST_Day_1km").multiply(0.02).subtract(273.15))
 
 
 def _backscatter(day: ee.Date) -> ee.Image:
     scenes = ee.ImageCollection("COPERNICUS/S1_GRD").filterDate(day.advance(-6, "day"), day.advance(6, "day"))
-    return scenes.filter(ee.Filter.eq("orbitProperties_pass", "ASCENDING")).select("VV").mosaic()
+    ascending = ee.Filter.eq("orbitProperties_pass", "ASCENDING")
+    return ee.Image(scenes.filter(ascending).select("VV").mosaic())
 
 
 def _coarse_moisture(day: ee.Date) -> ee.Image:
     bin_end = day.advance(SMAP_BIN_HOURS, "hour")
-    return _first("NASA/SMAP/SPL4SMGP/008", day, bin_end).select("sm_surface")
+    return ee.Image(_first("NASA/SMAP/SPL4SMGP/008", day, bin_end).select("sm_surface"))
 
 
 def _truth(day: ee.Date) -> ee.Image:
-    return _first("simulated/truth/soil_moisture_1km", day, day.advance(1, "day")).select("sm")
+    return ee.Image(_first("simulated/truth/soil_moisture_1km", day, day.advance(1, "day")).select("sm"))
 
 
 def _elevation(day: ee.Date) -> ee.Image:

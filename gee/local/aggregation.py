@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from gee.local.errors import EngineError
-from gee.local.pixels import Pixels, Raster, digest, evaluate
+from gee.local.pixels import Pixels, Raster, Window, digest, evaluate, pasted
 from gee.local.projections import Grid, Projection, transformer
 from gee.local.reducers import Reducer
 from gee.local.resampling import read_computed
 
 _CHUNK_PIXELS = 2**22  # input pixels held at a time
+_KEEPS_ONE = {"mean", "median", "min", "max", "mode", "first", "last"}  # of one pixel these give itself
 
 
 class Overlap(NamedTuple):
@@ -174,10 +175,7 @@ class Aggregated(Pixels):
 
     def compute(self, grid: Grid, inputs: Sequence[Raster]) -> list[Raster]:
         """One raster per output of the reducer."""
-        if (
-            grid.offset_in(self._projection) is not None
-            and len(self.inputs) == len(self._reducer.outputs) == 1
-        ):
+        if self._reducer.name in _KEEPS_ONE and grid.offset_in(self._projection) is not None:
             return evaluate(self.inputs, grid)
         projection = self._projection
         ratio = (grid.projection.nominal_scale / projection.nominal_scale) ** 2
@@ -186,28 +184,15 @@ class Aggregated(Pixels):
             while (math.sqrt(ratio) + 1) ** 2 > self._max_pixels and ratio > 1:
                 projection, ratio = projection.rescaled(2, 2), ratio / 4
         side = max(1, min(max(grid.shape), int(math.sqrt(_CHUNK_PIXELS / max(ratio, 1.0)))))
-        whole: list[Raster] | None = None
+        whole: list[Raster | None] = [None] * len(self._reducer.outputs)
         for row in range(0, grid.height, side):
             for column in range(0, grid.width, side):
-                part = grid.window(row, column, min(side, grid.height - row), min(side, grid.width - column))
-                found = self._aggregate(part, projection)
-                if part.shape == grid.shape:
+                here = Window(row, column, min(side, grid.height - row), min(side, grid.width - column))
+                found = self._aggregate(grid.window(*here), projection)
+                if (here.height, here.width) == grid.shape:
                     return found
-                if whole is None:
-                    whole = [
-                        Raster(
-                            np.zeros(grid.shape + raster.values.shape[2:], raster.values.dtype),
-                            np.zeros(grid.shape, np.bool_),
-                        )
-                        for raster in found
-                    ]
-                here = np.s_[row : row + part.height, column : column + part.width]
-                for target, raster in zip(whole, found, strict=True):
-                    target.values[here] = raster.values
-                    assert target.mask is not None  # noqa: S101 - narrows the type
-                    target.mask[here] = True if raster.mask is None else raster.mask
-        assert whole is not None  # noqa: S101 - narrows the type
-        return whole
+                whole = [pasted(*pair, here, grid.shape) for pair in zip(whole, found, strict=True)]
+        return [raster for raster in whole if raster is not None]
 
     def _aggregate(self, grid: Grid, projection: Projection) -> list[Raster]:
         finer, shares = overlap(grid, projection)

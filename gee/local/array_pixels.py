@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gee.local.context import charge
 from gee.local.errors import EngineError
-from gee.local.pixels import Raster, masks_intersect
+from gee.local.pixels import Raster, check_tile, masks_intersect
 
 OnePixel = Callable[..., Any]
 """From the arrays or numbers of one pixel to an array or number; None masks the pixel."""
@@ -57,6 +58,7 @@ def _by_pixel(
     spread = [np.broadcast_to(array, shape + array.shape[2:]) for array in values]
     valid = np.ones(shape, np.bool_) if mask is None else np.broadcast_to(mask != 0, shape).copy()
     results: list[Any] = []
+    size = 0
     for index in np.ndindex(*shape):
         if not valid[index]:
             results.append(None)
@@ -64,6 +66,10 @@ def _by_pixel(
         found = function(*(np.asarray(array[index]) for array in spread))
         valid[index] = found is not None
         results.append(None if found is None else np.asarray(found, dtype))
+        size += 0 if found is None else results[-1].nbytes
+        check_tile(size)
+        if not len(results) & 255:
+            charge(256)
     return packed(results, shape, dtype, None if valid.all() else _weighed(mask, valid))
 
 

@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from itertools import groupby
+from typing import Any
 
 from gee.local import calendar
 from gee.local.errors import EngineError
+from gee.local.javatext import expression
 
 ISO_PATTERN = "yyyy-MM-dd'T'HH:mm:ss"  # what Date.format prints without a pattern
 
@@ -132,25 +134,25 @@ def formatted(when: datetime, pattern: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def _reader(pattern: str) -> tuple[re.Pattern[str], tuple[tuple[str, int], ...]]:
+def _reader(pattern: str) -> tuple[Any, tuple[tuple[str, int], ...]]:
     """What matches a text of the pattern, and the letter and count of each group."""
     tokens = list(_tokens(pattern))
-    expression, fields = "", []
+    regex, fields = "", []
     for index, (letter, count, text) in enumerate(tokens):
         if not letter:
-            expression += re.escape(text)
+            regex += re.escape(text)
             continue
         fields.append((letter, count))
         following = tokens[index + 1][0] if index + 1 < len(tokens) else ""
         if letter in "GazE" or (letter == "M" and count >= 3):
-            expression += r"([A-Za-z]+(?:/[A-Za-z_]+)*)" if letter == "z" else "([A-Za-z]+)"
+            regex += r"([A-Za-z]+(?:/[A-Za-z_]+)*)" if letter == "z" else "([A-Za-z]+)"
         elif letter == "Z":
-            expression += r"(Z|[+-]\d{2}:?\d{2}|[A-Za-z_/]+)"
+            regex += r"(Z|[+-]\d{2}:?\d{2}|[A-Za-z_/]+)"
         else:
             # Numbers that touch have the width of their letters.
             touching = following and following not in "GazEZ"
-            expression += rf"(\d{{{count}}})" if touching else r"(\d+)"
-    return re.compile(expression, re.IGNORECASE), tuple(fields)
+            regex += rf"(\d{{{count}}})" if touching else r"(\d+)"
+    return expression(regex, "i"), tuple(fields)
 
 
 def _position(names: Sequence[str], text: str) -> int:

@@ -45,7 +45,7 @@ from gee.local.projections import Grid, Projection, crs_of
 from gee.local.store import AssetStore
 from gee.local.values import Collection, Feature
 
-CACHE_BYTES = 512 << 20  # of native tiles, for all requests together
+CACHE_BYTES = 384 << 20  # of native tiles, for all requests together
 ROOTS_KEPT = 64  # values of whole expressions
 TILE_PIXELS = 256
 MAX_ZOOM = 24

@@ -148,10 +148,12 @@ class All(Filter):
 
     def passes(self, left: Any, right: Any) -> bool:
         """Whether every part passes."""
+        charge(ELEMENTS_PER_APPLICATION)
         return all(part.passes(left, right) for part in self.parts)
 
     def times(self) -> Reach:
         """The times that all parts share."""
+        charge(ELEMENTS_PER_APPLICATION)
         spans = [part.times() for part in self.parts]
         lows = [low for low, _ in spans if low is not None]
         highs = [high for _, high in spans if high is not None]
@@ -166,10 +168,12 @@ class Some(Filter):
 
     def passes(self, left: Any, right: Any) -> bool:
         """Whether some part passes."""
+        charge(ELEMENTS_PER_APPLICATION)
         return any(part.passes(left, right) for part in self.parts)
 
     def times(self) -> Reach:
         """From the first to the last time of any part."""
+        charge(ELEMENTS_PER_APPLICATION)
         spans = [part.times() for part in self.parts]
         lows = [low for low, _ in spans]
         highs = [high for _, high in spans]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from gee.local.errors import EngineError
 from gee.local.projections import METRES_PER_DEGREE, crs_of, is_geographic, transformer
+from gee.local.shapes import check_edges
 
 Points = NDArray[np.float64]
 """Coordinates, shape (n, 2): x or longitude first."""
@@ -28,7 +29,6 @@ Between = Callable[[Points, Points, float], Points]
 WGS84 = pyproj.Geod(ellps="WGS84")
 LON_LAT = "EPSG:4326"
 SPHERE_RADIUS = 6_371_010.0  # metres; mean radius of the Earth
-MAX_EDGES = 2_000_000  # "Geometry has too many edges (n > 2000000)."
 _MAX_HALVINGS = 24
 _NO_MARGIN = "Unable to perform this geometry operation. Please specify a non-zero error margin."
 _LOOKED_AT = (0.25, 0.5, 0.75)  # the middle alone misses an edge that crosses its chord there
@@ -224,8 +224,7 @@ def flattened(
             raise EngineError(
                 "Unable to perform this geometry operation. Please specify a non-zero error margin."
             )
-        if len(points) + len(bad) > MAX_EDGES:
-            raise EngineError(f"Geometry has too many edges ({len(points) + len(bad)} > {MAX_EDGES}).")
+        check_edges(len(points) + len(bad))
         middle = along(points[bad], points[bad + 1], 0.5)
         points = np.insert(points, bad + 1, middle, axis=0)
         placed = np.insert(placed, bad + 1, plane.onto(middle, crs), axis=0)

@@ -42,14 +42,13 @@ class Node:
     __weakref__: Any = field(init=False, repr=False)
 
 
+_WRITTEN = json.JSONEncoder(sort_keys=True).encode
 _INTERNED: WeakValueDictionary[bytes, Node] = WeakValueDictionary()
 
 
 def node(kind: str, payload: Any, children: tuple[Node, ...] = ()) -> Node:
     """The one node of this content."""
-    digest = hashlib.blake2b(
-        json.dumps([kind, payload], sort_keys=True, allow_nan=True).encode(), digest_size=16
-    )
+    digest = hashlib.blake2b(_WRITTEN([kind, payload]).encode(), digest_size=16)
     for child in children:
         digest.update(child.key)
     key = digest.digest()

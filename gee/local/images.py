@@ -14,13 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gee.local import limits
 from gee.local import pixels as px
 from gee.local.elementwise import saturating_cast
 from gee.local.errors import EngineError
 from gee.local.geometries import Geometry
 from gee.local.pixels import Constant, Pick, Pixels, Pointwise, Raster
 from gee.local.projections import WGS84, Grid, Projection, covering
-from gee.local.registry import promotion
+from gee.local.promotions import array_of
+from gee.local.registry import promotion, shown
 from gee.local.values import Collection, Element, PixelType, type_of
 
 INVALID_DEFAULT = (
@@ -60,6 +62,16 @@ class Band:
         return shown
 
 
+def check_bands(count: int) -> None:
+    """Refuse an image of so many bands before it is made.
+
+    Raises:
+        EngineError: they are too many.
+    """
+    if count > limits.MAX_BANDS:
+        raise EngineError(f"Too many bands: {count}; an image can have at most {limits.MAX_BANDS}.")
+
+
 @dataclass(frozen=True, eq=False)
 class Image(Element):
     """Bands with properties.
@@ -77,6 +89,10 @@ class Image(Element):
     id: str | None = None
     version: int | None = None
     grid: Grid | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        """Refuse more bands than any honest image has."""
+        check_bands(len(self.bands))
 
     def _own(self) -> dict[str, Any]:
         """What an image tells of itself like properties."""
@@ -177,9 +193,9 @@ def saturated(values: NDArray[Any], wanted: PixelType) -> NDArray[Any]:
 
 def constant_image(value: Any, name: str = "constant") -> Image:
     """A one-band image of a number or an array, everywhere."""
-    array = np.asarray(value)
+    array = array_of(value, None) if isinstance(value, (list, tuple)) else np.asarray(value)
     if array.dtype.kind not in "iufb":
-        raise EngineError(f"An image cannot be made of {value!r}.")
+        raise EngineError(f"An image cannot be made of {shown(value)}.")
     if array.dtype.kind == "b":
         array = array.astype(np.int64)
     if array.dtype.kind in "iu" and array.size:
@@ -259,11 +275,13 @@ def several(
 def unique_names(existing: Iterable[str], wanted: Iterable[str]) -> list[str]:
     """Names made different from those taken by ``_1``, ``_2`` and so on."""
     taken, result = set(existing), []
+    counts: dict[str, int] = {}
     for name in wanted:
-        chosen, count = name, 0
+        chosen, count = name, counts.get(name, 0)
         while chosen in taken:
             count += 1
             chosen = f"{name}_{count}"
+        counts[name] = count
         taken.add(chosen)
         result.append(chosen)
     return result
@@ -288,6 +306,8 @@ def aggregation_projection(
 
 def coarsened(projection: Projection, region: Geometry, max_pixels: float) -> Projection:
     """A projection with pixels doubled until a region has at most so many (``bestEffort``)."""
+    if region.is_empty:
+        return projection
     grid = region_grid(region, projection)
     while grid.width * grid.height > max_pixels:
         projection = projection.rescaled(2, 2)

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import re2  # type: ignore[import-untyped]
+import re2
 
 from gee.local import limits
 from gee.local.errors import EngineError
@@ -23,6 +23,7 @@ from gee.local.registry import type_name
 
 _SPECIFIER = re.compile(r"([^%]*)%([#\-+ 0,(]*)(\d*)(?:\.(\d+))?([sdoxXeEfgGaA])([^%]*)", re.DOTALL)
 _MAX_WIDTH = 10_000  # characters of one formatted number
+_MAX_PATTERN = 10_000  # characters of a regular expression; groups within groups take memory by their square
 _EXACT = Context(prec=800, rounding=ROUND_HALF_UP)
 
 
@@ -66,18 +67,26 @@ def encode_json(value: Any) -> str:
             return dict(item)
         raise EngineError(f"Cannot encode a {type_name(item)} as JSON.")
 
-    encoder = json.JSONEncoder(default=other, separators=(",", ":"), ensure_ascii=False)
-    parts, size = [], 0
+    _check_length(value)
     try:
-        # In parts: a list that holds another many times over would have no end in memory.
-        for part in encoder.iterencode(value):
-            parts.append(part)
-            size += len(part)
-            if size > limits.MAX_TEXT:
-                raise EngineError(f"Text of the value is too long: at most {limits.MAX_TEXT} characters.")
+        return json.dumps(value, default=other, separators=(",", ":"), ensure_ascii=False)
     except RecursionError as error:
         raise EngineError("Value is nested too deeply.") from error
-    return "".join(parts)
+
+
+def _check_length(value: Any) -> None:
+    """Refuse a value whose text would be too long, as a list that holds another many times over."""
+    length, pending = 0, [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, Mapping):
+            pending.extend(item.values())
+            length += sum(map(len, item))
+        elif isinstance(item, (list, tuple)):
+            pending.extend(item)
+        length += len(item) if isinstance(item, str) else 2
+        if length > limits.MAX_TEXT:
+            raise EngineError(f"Text of the value is too long: at most {limits.MAX_TEXT} characters.")
 
 
 def _rounded(value: Decimal, exponent: int) -> Decimal:
@@ -161,6 +170,8 @@ def expression(pattern: str, flags: str = "") -> Any:
     Raises:
         EngineError: it is not valid.
     """
+    if len(pattern) > _MAX_PATTERN:
+        raise EngineError(f"Regular expression is too long: at most {_MAX_PATTERN} characters.")
     options = re2.Options()
     options.case_sensitive = "i" not in flags
     options.log_errors = False

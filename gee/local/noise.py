@@ -16,11 +16,12 @@ from gee.local.projections import Grid
 def _places(grid: Grid, seed: int) -> NDArray[np.uint64]:
     """A hash of each pixel's place among the pixels of its size, and of the seed."""
     x, y = grid.centres()
-    size = math.sqrt(abs(grid.projection.determinant))
+    a, b, _, d, e, _ = grid.projection.transform
+    width, height = math.hypot(a, d), math.hypot(b, e)
     with np.errstate(over="ignore"):
         # Twice per pixel: centres of aligned grids fall in the middle of these, whatever the origin.
-        column = np.floor(x / size * 2 + 0.25).astype(np.int64).astype(np.uint64)
-        row = np.floor(y / size * 2 + 0.25).astype(np.int64).astype(np.uint64)
+        column = np.floor(x / width * 2 + 0.25).astype(np.int64).astype(np.uint64)
+        row = np.floor(y / height * 2 + 0.25).astype(np.int64).astype(np.uint64)
         return _scrambled(_scrambled(column + _scrambled(np.array([seed], np.int64).astype(np.uint64))) ^ row)
 
 

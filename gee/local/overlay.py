@@ -32,7 +32,7 @@ from gee.local.geodesy import (
     unit_vectors,
 )
 from gee.local.geometries import DEFAULT_ERROR, EVERYWHERE, Geometry
-from gee.local.shapes import parts_of, rings_of
+from gee.local.shapes import check_tangle, parts_of, rings_of
 
 _WIDEST = math.radians(60)  # a gnomonic plane stretches lengths fourfold there, and has no place beyond 90
 _LARGEST = math.radians(
@@ -106,7 +106,9 @@ def combined(
 ) -> Geometry:
     """The set operation of two geometries."""
     plane = plane_for((left, right), crs)
-    return returned(operation(shape_on(left, plane, max_error), shape_on(right, plane, max_error)), plane)
+    first, second = shape_on(left, plane, max_error), shape_on(right, plane, max_error)
+    check_tangle(first, second)
+    return returned(operation(first, second), plane)
 
 
 def union_all(
@@ -195,6 +197,8 @@ def buffered(
         max_error: metres; a hundredth of the distance when None.
         crs: where to work; None is on the ellipsoid.
     """
+    if not math.isfinite(distance):
+        raise EngineError(f"Distance must be a finite number. Found {distance}.")
     if geometry.unbounded or geometry.is_empty:
         return geometry
     if distance == 0:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gee.local import limits
 from gee.local.context import current
 from gee.local.errors import EngineError
 from gee.local.projections import Grid
@@ -98,6 +99,19 @@ def digest(*parts: Any) -> bytes:
             state.update(repr(part).encode())
         state.update(b"\0")
     return state.digest()
+
+
+def check_tile(size: int) -> None:
+    """Refuse pixels that take too much memory: arrays can make them as large as they like.
+
+    Raises:
+        EngineError: as Earth Engine words it.
+    """
+    if size > limits.MAX_TILE_BYTES:
+        raise EngineError(
+            f"Output of image computation is too large ({size / 2**30:.1f} GiB > "
+            f"{limits.MAX_TILE_BYTES / 2**30:.1f} GiB)."
+        )
 
 
 class Pixels:
@@ -357,7 +371,10 @@ def evaluate(wanted: Sequence[Pixels], grid: Grid) -> list[Raster]:
         for position, (pixels, place, inputs, done_with) in enumerate(plan.steps):
             if not position & 255:
                 context.check()
-            results[position] = pixels.compute(grids[place], [results[each] for each in inputs])
+            made = pixels.compute(grids[place], [results[each] for each in inputs])
+            if isinstance(made, Raster):
+                check_tile(made.values.nbytes)
+            results[position] = made
             for each in done_with:
                 results[each] = None
     return [results[root] for root in plan.roots]
@@ -388,43 +405,49 @@ def read(wanted: Sequence[Pixels], grid: Grid) -> list[Raster]:
     if grid.width <= TILE and grid.height <= TILE:
         prepare(wanted)
         return [raster.full(grid.shape) for raster in evaluate(wanted, grid)]
-    whole: list[Raster] = []
+    whole: list[Raster | None] = [None] * len(wanted)
     for window, rasters in tiles(wanted, grid):
-        if not whole:
-            whole = [_canvas(raster, grid.shape) for raster in rasters]
-        here = np.s_[window.row : window.row + window.height, window.column : window.column + window.width]
-        for index, raster in enumerate(rasters):
-            whole[index] = _placed(whole[index], raster, here, grid.shape)
-    return whole
+        whole = [pasted(*pair, window, grid.shape) for pair in zip(whole, rasters, strict=True)]
+    return [raster for raster in whole if raster is not None]
 
 
-def _canvas(raster: Raster, shape: tuple[int, int]) -> Raster:
-    return Raster(np.zeros(shape + raster.values.shape[2:], raster.values.dtype))
+def pasted(whole: Raster | None, part: Raster, window: Window, shape: tuple[int, int]) -> Raster:
+    """A whole with a part at its place, in a type that holds both: parts may be of different types.
 
-
-def _placed(whole: Raster, raster: Raster, here: Any, shape: tuple[int, int]) -> Raster:
+    Args:
+        whole: what was put together so far, changed in place where it can be; None for the first part.
+        part: broadcastable to the window.
+        window: of the whole.
+        shape: height and width of the whole.
+    """
+    if whole is None:
+        whole = Raster(np.zeros(shape + part.values.shape[2:], part.values.dtype))
     values, mask = whole.values, whole.mask
-    if values.dtype != raster.values.dtype or values.shape[2:] != raster.values.shape[2:]:
-        values = _ragged(values, shape)
-        for index in np.ndindex(*values[here].shape[:2]):
-            block = np.broadcast_to(raster.values, values[here].shape[:2] + raster.values.shape[2:])
-            values[here][index] = block[index]
-    else:
-        values[here] = raster.values
-    if raster.mask is not None:
-        if mask is None or (mask.dtype == np.bool_ and raster.mask.dtype != np.bool_):
-            kind = np.promote_types(raster.mask.dtype, np.bool_)
-            mask = np.ones(shape, kind) if mask is None else mask.astype(kind)
-        mask[here] = raster.mask
+    here = np.s_[window.row : window.row + window.height, window.column : window.column + window.width]
+    pixels = part.values
+    if object in (values.dtype, pixels.dtype) or values.shape[2:] != pixels.shape[2:]:
+        values = _ragged(values)
+        pixels = _ragged(np.broadcast_to(pixels, (window.height, window.width, *pixels.shape[2:])))
+    elif values.dtype != pixels.dtype:
+        values = values.astype(np.promote_types(values.dtype, pixels.dtype), copy=False)
+    values[here] = pixels
+    if part.mask is not None:
+        if mask is None:
+            mask = np.ones(shape, part.mask.dtype)
+        elif mask.dtype == np.bool_ and part.mask.dtype != np.bool_:
+            mask = mask.astype(part.mask.dtype)
+        mask[here] = part.mask
+    elif mask is not None:
+        mask[here] = 1
     return Raster(values, mask)
 
 
-def _ragged(values: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
+def _ragged(values: NDArray[Any]) -> NDArray[Any]:
     """Array pixels as objects, so that their shapes may differ from pixel to pixel."""
     if values.dtype == object:
         return values
-    ragged = np.empty(shape, object)
-    for index in np.ndindex(*shape):
+    ragged = np.empty(values.shape[:2], object)
+    for index in np.ndindex(*ragged.shape):
         ragged[index] = values[index]
     return ragged
 

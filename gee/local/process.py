@@ -25,6 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gee.local import memory
 from gee.local.errors import EngineError
 from gee.local.storage import HOST, StorageProcess, start_storage
 
@@ -35,6 +36,7 @@ DEFAULT_PROJECT = "my-project"
 START_SECONDS = 60.0  # imports of the numerical libraries on a cold disk
 STOP_SECONDS = 15.0
 GRACE_SECONDS = 3  # for requests in flight when the server is told to stop
+LAST_SECONDS = 1.0  # for threads to end after everything was closed
 BACKLOG = 256
 _ADDRESS_FILE = "server.json"
 
@@ -97,6 +99,7 @@ def serve(
         storage = stack.enter_context(_storage(state)) if with_storage else None
         if storage is not None:
             os.environ["STORAGE_EMULATOR_HOST"] = storage.url
+        memory.bound()
         api = stack.enter_context(assemble(state, project))
         server = Server(api)
         stack.callback(server.close)
@@ -104,6 +107,11 @@ def serve(
         address = Address(url, storage.url if storage else None, str(state), os.getpid())
         stack.enter_context(_announced(state, address))
         _run(server, listening, follow_parent)
+    if server.outlived(LAST_SECONDS):
+        # Everything is closed; a computation that looks at no clock must not keep the process.
+        logging.getLogger(__name__).warning("a computation that did not stop is left behind")
+        logging.shutdown()
+        os._exit(0)
 
 
 @contextlib.contextmanager

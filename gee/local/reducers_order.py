@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gee.local import limits
+from gee.local.context import charge
 from gee.local.errors import EngineError
 from gee.local.reducers import (
     Block,
@@ -173,14 +175,25 @@ def _per_cell(block: Block, function: Callable[[Values, Floats], Any]) -> list[R
     values = block.values[0].reshape(block.shape[0], -1)
     known = block.known.reshape(values.shape)
     weights = None if block.weights is None else block.weights.reshape(values.shape)
-    found = []
+    found, size = [], 0
     for cell in range(values.shape[1]):
         mine = known[:, cell]
         inputs = values[mine, cell]
         shares = np.ones(len(inputs)) if weights is None else weights[mine, cell]
         found.append(function(inputs, shares))
+        size += _size(found[-1])
+        if size > limits.MAX_SEQUENCE:
+            raise EngineError(f"The reducer's results have more than {limits.MAX_SEQUENCE} numbers.")
+        charge(len(inputs) + limits.ELEMENTS_PER_APPLICATION)
     results = boxed(block.cells, found)
     return [(results, not_null(results))]
+
+
+def _size(result: Any) -> int:
+    """Numbers in a result."""
+    if isinstance(result, dict):
+        return sum(len(part) for part in result.values() if isinstance(part, list))
+    return result.size if isinstance(result, np.ndarray) else 1
 
 
 def _histogram(values: Values, weights: Floats, most: int, least: float | None) -> dict[str, Any] | None:

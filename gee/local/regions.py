@@ -92,9 +92,24 @@ def coverage(geometry: Geometry, grid: Grid) -> NDArray[np.float64]:
     shape = _in_pixels(geometry, grid)
     if shape.is_empty:
         return np.zeros(grid.shape)
-    if shape.area == 0:
-        return inside(geometry, grid).astype(np.float64)
-    result = features.rasterize([shape], grid.shape, fill=0, dtype="uint8").astype(np.float64)
+    parts = shapely.get_parts(shape)
+    solid = shapely.area(parts) > 0
+    result = np.zeros(grid.shape)
+    if solid.any():
+        polygons = shapely.union_all(parts[solid]) if len(parts) > 1 else shape
+        result = _covered(polygons, grid)
+    if not solid.all():
+        thin = list(parts[~solid])
+        met = features.rasterize(thin, grid.shape, fill=0, all_touched=True, dtype="uint8")
+        result = np.maximum(result, met)
+    result.flags.writeable = False
+    return result
+
+
+def _covered(shape: Any, grid: Grid) -> NDArray[np.float64]:
+    """The fraction of each pixel that a polygon or several cover."""
+    burnt = features.rasterize([shape], grid.shape, fill=0, dtype="uint8")
+    result: NDArray[np.float64] = burnt.astype(np.float64)
     edge = features.rasterize([shapely.boundary(shape)], grid.shape, fill=0, all_touched=True, dtype="uint8")
     # A border that runs along pixel edges may be burnt on either side: look at both.
     rows, columns = np.nonzero(_grown(edge.astype(np.bool_)))
@@ -102,9 +117,7 @@ def coverage(geometry: Geometry, grid: Grid) -> NDArray[np.float64]:
     boxes = shapely.box(columns, rows, columns + 1, rows + 1)
     result[rows, columns] = shapely.area(shapely.intersection(boxes, shape))
     result[result < 1 / 256] = 0
-    result.flags.writeable = False
-    covered: NDArray[np.float64] = result
-    return covered
+    return result
 
 
 def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -13,10 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from gee.local.comparison import identity
+from gee.local.context import charge
 from gee.local.errors import EngineError
 from gee.local.extents import apart, box_of, widened
 from gee.local.filters import Reach, Relation, geometry_of
 from gee.local.geometries import Geometry
+from gee.local.limits import ELEMENTS_PER_APPLICATION
 from gee.local.ordering import before, is_number, plain, same
 from gee.local.registry import apply, promote, type_name
 from gee.local.values import DateRange, Element, ErrorMargin
@@ -72,7 +75,9 @@ def _list_contains(left: Any, right: Any) -> bool:
         left = left.tolist()
     if not isinstance(left, (list, tuple)):
         raise EngineError(f"The left operand must be a list, got {type_name(left)}.")
-    return any(same(item, right) for item in left)
+    charge(len(left) * ELEMENTS_PER_APPLICATION // 4)
+    wanted = identity(plain(right))
+    return any(identity(plain(item)) == wanted for item in left)
 
 
 LIST_CONTAINS = Relation(_list_contains)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from gee.local.context import current
 from gee.local.errors import EngineError
-from gee.local.pixels import TILE, Pixels, Raster, digest, evaluate
+from gee.local.pixels import TILE, Pixels, Raster, Window, digest, evaluate, pasted
 from gee.local.projections import Grid, Projection, transformer
 
 MAX_REPROJECTED_PIXELS = 2**28
@@ -44,7 +44,7 @@ def positions(grid: Grid, projection: Projection) -> tuple[NDArray[np.float64], 
 def pyramid_level(projection: Projection, grid: Grid) -> int:
     """How many times a grid's pixels are twice those of a projection, whole times."""
     ratio = grid.projection.nominal_scale / projection.nominal_scale
-    return max(0, math.floor(math.log2(ratio) + 1e-3)) if ratio > 0 else 0
+    return max(0, math.floor(math.log2(ratio) + 1e-6)) if ratio > 0 else 0
 
 
 def resample(read: Read, projection: Projection, grid: Grid, method: str = "nearest") -> Raster:
@@ -57,7 +57,7 @@ def resample(read: Read, projection: Projection, grid: Grid, method: str = "near
         method: nearest, bilinear or bicubic.
 
     Returns:
-        Interpolated values are float; a pixel is valid where any pixel that carries weight is (as in GDAL).
+        Interpolated values are float; a pixel is valid where any pixel that carries weight is.
     """
     offset = grid.offset_in(projection)
     if offset is not None:
@@ -71,7 +71,8 @@ def resample(read: Read, projection: Projection, grid: Grid, method: str = "near
     if not everywhere:
         columns, rows = np.where(placed, columns, columns[placed][0]), np.where(placed, rows, rows[placed][0])
     reach = _REACH[method]
-    shift = 0.0 if method == "nearest" else 0.5
+    # A centre on the edge between two pixels takes the second, whatever rounding makes of it.
+    shift = -1e-6 if method == "nearest" else 0.5
     column, row = np.floor(columns - shift).astype(np.int64), np.floor(rows - shift).astype(np.int64)
     left, top = int(column.min()) - max(0, reach - 1), int(row.min()) - max(0, reach - 1)
     width, height = int(column.max()) + reach + 1 - left, int(row.max()) + reach + 1 - top
@@ -207,8 +208,7 @@ def from_tiles(
     """
     row, column, height, width = window
     cache = current().tiles
-    values: NDArray[Any] | None = None
-    mask: NDArray[Any] | None = None
+    whole: Raster | None = None
     for tile_row in range(row // size, (row + height - 1) // size + 1):
         for tile_column in range(column // size, (column + width - 1) // size + 1):
             kept = cache.get((key, tile_row, tile_column), partial(make, tile_row, tile_column))
@@ -220,20 +220,13 @@ def from_tiles(
                 top - tile_row * size : bottom - tile_row * size,
                 left - tile_column * size : right - tile_column * size,
             ]
+            part = Raster(tile.values[there], None if tile.mask is None else tile.mask[there])
             if (bottom - top, right - left) == (height, width):
-                return Raster(tile.values[there], None if tile.mask is None else tile.mask[there])
-            here = np.s_[top - row : bottom - row, left - column : right - column]
-            if values is None:
-                values = np.zeros((height, width, *tile.values.shape[2:]), tile.values.dtype)
-            values[here] = tile.values[there]
-            if tile.mask is not None:
-                if mask is None:
-                    mask = np.ones((height, width), tile.mask.dtype)
-                elif mask.dtype == np.bool_ and tile.mask.dtype != np.bool_:
-                    mask = mask.astype(tile.mask.dtype)
-                mask[here] = tile.mask[there]
-    assert values is not None  # noqa: S101 - narrows the type
-    return Raster(values, mask)
+                return part
+            here = Window(top - row, left - column, bottom - top, right - left)
+            whole = pasted(whole, part, here, (height, width))
+    assert whole is not None  # noqa: S101 - narrows the type
+    return whole
 
 
 class Reprojected(Pixels):

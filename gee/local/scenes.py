@@ -54,6 +54,7 @@ class SceneBand:
         )
 
     def _tile(self, level: int, row: int, column: int) -> tuple[Raster, int]:
+        current().check()
         side = self._side
         reach = side << level
         outside = (
@@ -116,8 +117,12 @@ def halved(raster: Raster, policy: str) -> Raster:
         held = np.where(valid, values, neutral)
         level = held.min(axis=2) if policy == "MIN" else held.max(axis=2)
     else:
-        middle = np.nan_to_num(np.nanmedian(np.where(valid, values, np.nan), axis=2))
-        level = middle.astype(kind)
+        # Masked values sort last; the median lies between the two in the middle of the others.
+        held = np.sort(np.where(valid, values, np.inf), axis=2)
+        count = valid.sum(axis=2)[..., None]
+        pair = np.concatenate([np.maximum(count - 1, 0) // 2, np.minimum(count // 2, 3)], axis=2)
+        middle = np.take_along_axis(held, pair, axis=2).mean(axis=2)
+        level = np.where(count[..., 0] > 0, middle, 0).astype(kind)
     return Raster(level, None if raster.mask is None else np.logical_or.reduce(valid, axis=2))
 
 

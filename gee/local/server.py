@@ -12,6 +12,8 @@ import errno
 import logging
 import os
 import sqlite3
+import threading
+import time
 import uuid
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -25,9 +27,9 @@ from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 
 from gee import limits
-from gee.local import encoding, payload
+from gee.local import encoding, memory, payload
 from gee.local.api import Answer, Api, Call
-from gee.local.context import Context
+from gee.local.context import OUT_OF_MEMORY, Context
 from gee.local.errors import EngineError
 from gee.local.rasters import File
 from gee.local.routes import find
@@ -35,6 +37,7 @@ from gee.local.routes import find
 COMPUTING_THREADS = max(8, 4 * (os.cpu_count() or 1))
 OTHER_THREADS = 16
 DRAINED_BYTES = 64 << 20  # of a body that is refused, so that its client reads the refusal
+WATCH_SECONDS = 0.1  # between looks at the memory, in which a computation may take a few hundred MB
 TILE_SECONDS = 3600  # a tile of a map never changes; browsers may keep it
 CLIENT_GONE = 499
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
@@ -53,8 +56,8 @@ class Server:
     def __init__(self, api: Api) -> None:
         self._api = api
         self._computing = 0  # only touched by the event loop
-        self._closing = False
-        self._contexts: dict[int, Context] = {}
+        self._closing = threading.Event()
+        self._contexts: dict[int, Context] = {}  # the longest running first
         self._threads = {
             True: ThreadPoolExecutor(COMPUTING_THREADS, "computing"),
             False: ThreadPoolExecutor(OTHER_THREADS, "serving"),
@@ -63,18 +66,43 @@ class Server:
             routes=[StarletteRoute("/{path:path}", self._serve, methods=VERBS)],
             exception_handlers={HTTPException: _refuse, Exception: _fail},
         )
+        threading.Thread(target=self._watch_memory, name="memory", daemon=True).start()
 
     def stop(self) -> None:
         """Have every computation given up soon, so that its client still gets an answer."""
-        self._closing = True
+        self._closing.set()
         for context in list(self._contexts.values()):
             context.stopped = True
+
+    def _watch_memory(self) -> None:
+        """Give up the computation that runs longest whenever the process takes too much memory."""
+        allowed = high = memory.high_water()
+        while not self._closing.wait(WATCH_SECONDS):
+            taken, running = memory.resident(), list(self._contexts.values())
+            if taken > allowed:
+                log.warning("%d MB of memory are taken: giving up a computation", taken >> 20)
+                for context in [context for context in running if not context.starved][:1]:
+                    context.starved = True
+                self._api.engine.forget()
+                memory.give_back()
+            if not running:
+                # What stays when nothing runs is no request's fault.
+                allowed = max(high, memory.resident() + high // 4)
 
     def close(self) -> None:
         """Stop the threads."""
         self.stop()
         for threads in self._threads.values():
             threads.shutdown(wait=False, cancel_futures=True)
+
+    def outlived(self, seconds: float) -> bool:
+        """Whether a computation still runs so long after the threads were told to stop."""
+        begun = time.monotonic()
+        while any(thread.name.startswith("computing") for thread in threading.enumerate()):
+            if time.monotonic() - begun > seconds:
+                return True
+            time.sleep(0.02)
+        return False
 
     async def _serve(self, request: Request) -> Response:
         try:
@@ -109,7 +137,7 @@ class Server:
 
         def watch(context: Context) -> None:
             self._contexts[id(call)] = context
-            context.stopped = self._closing
+            context.stopped = self._closing.is_set()
 
         call.watch = watch
         self._computing += computes
@@ -184,11 +212,14 @@ def _told(error: BaseException) -> EngineError:
     if isinstance(error, RecursionError):
         return EngineError("The expression or one of its values is nested too deeply.")
     if isinstance(error, MemoryError):
-        return EngineError("User memory limit exceeded.")
+        return EngineError(OUT_OF_MEMORY)
     if (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)) or (
         isinstance(error, sqlite3.OperationalError) and "full" in str(error)
     ):
         return EngineError("The disk that holds the local engine's state is full.", "FAILED_PRECONDITION")
+    if isinstance(error, sqlite3.DatabaseError):
+        log.error("the state cannot be read", exc_info=error)
+        return EngineError(f"The state of the local engine cannot be read: {error}.", "FAILED_PRECONDITION")
     request = uuid.uuid4().hex
     log.error("internal error (request: %s)", request, exc_info=error)
     return EngineError(f"An internal error has occurred (request: {request}).", "INTERNAL")

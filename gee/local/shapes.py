@@ -15,9 +15,54 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry, BaseMultipartGeometry
 
+from gee.local.context import charge
 from gee.local.errors import EngineError
 
+MAX_EDGES = 2_000_000  # "Geometry has too many edges (n > 2000000)."
+MAX_MEETINGS = 300_000  # of edges' boxes, besides a few for each edge: seconds of work on what they make
+_MEETINGS_PER_EDGE = 4  # itself, its neighbours, and another
+_CHUNK = 256  # edges looked at together
 _LEAST = {"LineString": 2, "MultiLineString": 2, "LinearRing": 3, "Polygon": 3, "MultiPolygon": 3}
+
+
+def check_edges(count: int) -> None:
+    """Refuse a shape of so many edges.
+
+    Raises:
+        EngineError: they are too many.
+    """
+    if count > MAX_EDGES:
+        raise EngineError(f"Geometry has too many edges ({count} > {MAX_EDGES}).")
+
+
+def check_tangle(*shapes: BaseGeometry) -> None:
+    """Refuse shapes whose edges meet so often that making one shape of them would take for ever.
+
+    Raises:
+        EngineError: they do; the work on them could not be stopped.
+    """
+    edges = [_edges(part) for shape in shapes for part in parts_of(shape)]
+    boxes = np.concatenate(edges) if edges else np.zeros((0, 4))
+    if len(boxes) ** 2 <= MAX_MEETINGS:
+        return
+    tree = shapely.STRtree(shapely.box(*boxes.T))
+    allowed = MAX_MEETINGS + _MEETINGS_PER_EDGE * len(boxes)
+    for first in range(0, len(boxes), _CHUNK):
+        allowed -= tree.query(tree.geometries[first : first + _CHUNK]).shape[1]
+        if allowed < 0:
+            raise EngineError(f"Geometry is too complex: its {len(boxes)} edges cross each other too often.")
+        charge(_CHUNK)
+
+
+def _edges(part: BaseGeometry) -> NDArray[np.float64]:
+    """The boxes around the edges of a single shape."""
+    paths = rings_of(part) or [part]
+    boxes = []
+    for path in paths:
+        points = shapely.get_coordinates(path)
+        low, high = np.minimum(points[:-1], points[1:]), np.maximum(points[:-1], points[1:])
+        boxes.append(np.concatenate([low, high], axis=1))
+    return np.concatenate(boxes)
 
 
 def shape_of(kind: str, coordinates: Sequence[Any]) -> BaseGeometry:
@@ -37,6 +82,7 @@ def shape_of(kind: str, coordinates: Sequence[Any]) -> BaseGeometry:
 
 
 def _positions(kind: str, coordinates: Sequence[Any]) -> list[tuple[float, float]]:
+    check_edges(len(coordinates))
     points = [(float(x), float(y)) for x, y, *_ in coordinates]
     if not all(math.isfinite(x) and math.isfinite(y) for x, y in points):
         raise EngineError(f"Coordinates of a {kind} must be finite numbers.")
@@ -168,6 +214,7 @@ def valid(shape: BaseGeometry) -> BaseGeometry:
 
 
 def _untangled(part: BaseGeometry) -> BaseGeometry:
+    check_tangle(part)
     made = shapely.make_valid(part, method="linework")
     areas = [piece for piece in parts_of(made) if piece.geom_type == "Polygon"]
     return collected(areas) if areas else made

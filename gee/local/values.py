@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from gee.local.context import charge
+from gee.local.limits import ELEMENTS_PER_APPLICATION
+
 if TYPE_CHECKING:
     from gee.local.geometries import Geometry
 
@@ -179,6 +182,7 @@ class Memoised:
             raise self._failure
         if self._rest is None:
             return False
+        charge(ELEMENTS_PER_APPLICATION)
         try:
             self._known.append(next(self._rest))
         except StopIteration:

@@ -207,13 +207,9 @@ class Reduction:
         self, running: Sequence[Accumulator], part: Part, region: Geometry, bands: Sequence[Band]
     ) -> None:
         """Take the pixels of a region that lie on a tile."""
-        weights: dict[bool, NDArray[Any]] = {}
-        chosen: dict[bool, NDArray[np.bool_]] = {}
-        for weighted in set(self.reducer.weighting):
-            cover = coverage(region, part.grid) if weighted else inside(region, part.grid)
-            chosen[weighted] = cover > 0
-            weights[weighted] = cover
-        included = np.logical_or.reduce(list(chosen.values()))
+        # A weighted reducer takes all that is covered, for its unweighted inputs (as of groups) too.
+        cover = coverage(region, part.grid) if self.reducer.weighted else inside(region, part.grid)
+        included = cover > 0
         if not included.any():
             return
         for accumulator, group in zip(running, self.groups, strict=True):
@@ -222,9 +218,9 @@ class Reduction:
                 raster = part.rasters[index]
                 shape = part.grid.shape
                 if weighted:
-                    weight = np.minimum(raster.weights(shape), weights[True])[included]
+                    weight = np.minimum(raster.weights(shape), cover)[included]
                 else:
-                    weight = (raster.valid(shape) & weights[False])[included]
+                    weight = raster.valid(shape)[included]
                 inputs.append((saturated(raster.values[included], bands[index].type), weight))
             accumulator.fold(inputs)
 

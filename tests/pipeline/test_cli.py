@@ -27,6 +27,15 @@ from pipeline.study import Study
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = typer.main.get_command(app).commands
+LEAVES = {
+    path: command
+    for name, group in COMMANDS.items()
+    for path, command in (
+        {(name, inner): leaf for inner, leaf in group.commands.items()}
+        if hasattr(group, "commands")
+        else {(name,): group}
+    ).items()
+}
 
 
 def python(*args: object, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -39,16 +48,16 @@ def strictly(text: str) -> Any:
     return json.loads(text, parse_constant=pytest.fail)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_the_help_of_a_command_has_an_example_that_it_accepts(gee_smap, name):
-    told = gee_smap(name, "--help")
+@pytest.mark.parametrize("path", LEAVES, ids=" ".join)
+def test_the_help_of_a_command_has_an_example_that_it_accepts(gee_smap, path):
+    told = gee_smap(*path, "--help")
     assert told.code == 0
     text = " ".join(told.out.split())
-    example = COMMANDS[name].epilog.removeprefix("Example: ")
+    example = LEAVES[path].epilog.removeprefix("Example: ")
     assert f"Example: {example}" in text
-    program, command, *args = shlex.split(example)
-    assert (program, command) == ("gee-smap", name)
-    COMMANDS[name].make_context(name, args)
+    program, *words = shlex.split(example)
+    assert (program, tuple(words[: len(path)])) == ("gee-smap", path)
+    LEAVES[path].make_context(path[-1], words[len(path) :])
 
 
 def test_the_version_is_that_of_the_package(gee_smap):

@@ -132,12 +132,13 @@ def concatenated(arrays: Sequence[Array], axis: int) -> Array:
     if not arrays:
         raise EngineError("Need at least one array.")
     dimensions = max(max(each.ndim for each in arrays), _axis(arrays[0], axis, beyond=1) + 1)
-    kind = type_of(arrays[0].dtype)
     for each in arrays:
         if each.ndim != arrays[0].ndim:
             raise EngineError(f"Array dimensions differ: {arrays[0].ndim} and {each.ndim}.")
-        kind = kind.union(type_of(each.dtype))
     _bounded(sum(each.size for each in arrays))
+    kind = type_of(arrays[0].dtype)
+    for dtype in dict.fromkeys(each.dtype for each in arrays):
+        kind = kind.union(type_of(dtype))
     try:
         return np.concatenate([deepened(each, dimensions) for each in arrays], axis, dtype=kind.dtype)
     except ValueError as error:

@@ -13,11 +13,13 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
+from gee.local import limits
 from gee.local.elementwise import INT64
 from gee.local.errors import EngineError
 from gee.local.registry import algorithm
 
 Array = NDArray[Any]
+MAX_WORK = 10**9  # rows x columns x the smaller of both: seconds for a decomposition, which cannot be stopped
 
 
 def _matrix(values: Array, square: bool = False) -> Array:
@@ -25,6 +27,9 @@ def _matrix(values: Array, square: bool = False) -> Array:
         raise EngineError(f"Need a 2-D array. Found {values.ndim} dimensions.")
     if square and values.shape[0] != values.shape[1]:
         raise EngineError(f"Need a square matrix. Found lengths {list(values.shape)}.")
+    work = values.size * min(values.shape)
+    if work > MAX_WORK:
+        raise EngineError(f"Matrix of lengths {list(values.shape)} is too large for linear algebra.")
     matrix = values.astype(np.float64, copy=False)
     if not np.isfinite(matrix).all():
         raise EngineError("A matrix must not contain NaN or infinity.")
@@ -44,6 +49,9 @@ def multiply(left: Array, right: Array) -> Array:
     a, b = _matrix(left), _matrix(right)
     if a.shape[1] != b.shape[0]:
         raise EngineError(f"Cannot multiply matrices of lengths {list(a.shape)} and {list(b.shape)}.")
+    size = a.shape[0] * b.shape[1]
+    if size > limits.MAX_SEQUENCE:
+        raise EngineError(f"Array of {size} elements is too large: at most {limits.MAX_SEQUENCE}.")
     product = a @ b
     if left.dtype.kind == right.dtype.kind == "i" and (np.abs(a) @ np.abs(b) < INT64[1]).all():
         return left.astype(np.int64) @ right.astype(np.int64)

@@ -14,6 +14,7 @@ from gee.local.algorithms.geometries import geometry_of
 from gee.local.errors import EngineError
 from gee.local.geometries import Geometry
 from gee.local.images import Image
+from gee.local.javatext import expression
 from gee.local.registry import algorithm, promotion
 from gee.local.values import Collection, Element, Feature
 

@@ -115,9 +115,9 @@ def quality_mosaic(collection: Collection, quality: str) -> Image:
         mask = np.zeros(shape, np.bool_)
         highest = np.full(shape, -np.inf)
         for score, layer in zip(scores, layers, strict=True):
-            better = score.valid(shape) & ((score.values > highest) | ~mask)
+            better = score.valid(shape) & layer.valid(shape) & ((score.values > highest) | ~mask)
             values = np.where(better, layer.values, values)
-            mask = np.where(better, layer.valid(shape), mask)
+            mask = mask | better
             highest = np.where(better, score.values, highest)
         return Raster(values, mask)
 
@@ -272,18 +272,19 @@ def _joined(rasters: Sequence[Raster], kind: PixelType, axis: int, scalar: bool,
     )
     full = [raster.full(shape) for raster in rasters]
     ragged = any(raster.values.dtype == object for raster in full)
-    valid = np.stack([raster.valid(shape) for raster in rasters], axis=-1)
+    weights = np.stack([raster.weights(shape) for raster in rasters], axis=-1)
+    valid = weights > 0
+    weight = weights.max(axis=-1) if drop_masked else weights.min(axis=-1)
+    mask = weight if ((weight != 0) & (weight != 1)).any() else weight > 0
     if not ragged and (not drop_masked or valid.all()):
         layers = [raster.values.astype(kind.dtype, copy=False) for raster in full]
         values = np.stack(layers, axis=2 + axis) if scalar else np.concatenate(layers, axis=2 + axis)
-        mask = np.logical_and.reduce(valid, axis=-1)
-        return Raster(values, None if mask.all() else mask)
-    pixels, found = np.empty(shape, object), np.ones(shape, np.bool_)
+        return Raster(values, None if (weight == 1).all() else mask)
+    pixels = np.empty(shape, object)
     for index in np.ndindex(*shape):
         used = [np.asarray(raster.values[index]) for raster, ok in zip(full, valid[index], strict=True) if ok]
-        if not used or (not drop_masked and len(used) < len(full)):
-            found[index] = drop_masked and scalar
+        if not weight[index]:
             pixels[index] = np.zeros((0,) * kind.dimensions, kind.dtype)
         else:
             pixels[index] = (np.stack if scalar else np.concatenate)(used, axis=axis).astype(kind.dtype)
-    return Raster(pixels, found)
+    return Raster(pixels, mask)

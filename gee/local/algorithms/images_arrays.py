@@ -36,7 +36,14 @@ def _band(
     dense: WholeTile | None = None,
     band_name: str | None = None,
 ) -> Band:
-    compute = lifted(function, kind.dtype, dense)
+    lifted_function = lifted(function, kind.dtype, dense)
+
+    def compute(*rasters: Raster) -> Raster:
+        try:
+            return lifted_function(*rasters)
+        except EngineError as error:
+            raise error.within(f"Image.{name.partition(' ')[0]}") from error.__cause__
+
     return pointwise(name, inputs, compute, kind, *parameters, band_name=band_name)
 
 
@@ -128,6 +135,25 @@ def _sum_type(kind: PixelType) -> PixelType:
     return type_of(np.dtype(np.int64)) if kind.precision == "int" else PixelType(kind.precision)
 
 
+def _padded(pixel: Array, lengths: Sequence[int], filler: float) -> Array:
+    number = int(filler) if float(filler).is_integer() else filler
+    wide = np.result_type(pixel.dtype, np.min_scalar_type(number))
+    return arrays.pad(pixel.astype(wide), lengths, number)
+
+
+def _transposed(tile: Array, first: int, second: int) -> Array:
+    deep = tile if tile.ndim > 3 else tile[..., None]
+    if not all(0 <= axis < deep.ndim - 2 for axis in (first, second)):
+        raise np.linalg.LinAlgError  # the definition for one pixel says what is wrong
+    return np.swapaxes(deep, first + 2, second + 2)
+
+
+def _inverted(tile: Array) -> Array:
+    if tile.ndim != 4:
+        raise np.linalg.LinAlgError
+    return np.linalg.inv(tile.astype(np.float64))
+
+
 _LENGTH = PixelType("int", 0, 2**31 - 1)
 _CHANGES = (
     _Change("arrayDimensions", lambda pixel: pixel.ndim, lambda d: 0, _LENGTH),
@@ -135,22 +161,18 @@ _CHANGES = (
             lambda d, axis: 0, _LENGTH),
     _Change("arrayLengths", lambda pixel: list(pixel.shape), lambda d: 1, _LENGTH),
     _Change("arrayArgmax", arrays.argmax, lambda d: 1, _LENGTH),
-    _Change("arrayPad", arrays.pad, lambda d, lengths, filler: d,
+    _Change("arrayPad", _padded, lambda d, lengths, filler: d,
             lambda kind, lengths, filler: kind.union(constant_image(filler).bands[0].type)),
     _Change("arrayProject", arrays.project, lambda d, axes: len(axes)),
-    _Change("arrayTranspose", arrays.transpose, lambda d, a, b: max(d, 2),
-            dense=lambda tile, a, b: np.swapaxes(
-                tile if tile.ndim > 3 else tile[..., None], a + 2, b + 2)),
-    _Change("matrixTranspose", arrays.transpose, lambda d, a, b: max(d, 2),
-            dense=lambda tile, a, b: np.swapaxes(
-                tile if tile.ndim > 3 else tile[..., None], a + 2, b + 2)),
+    _Change("arrayTranspose", arrays.transpose, lambda d, a, b: max(d, 2), dense=_transposed),
+    _Change("matrixTranspose", arrays.transpose, lambda d, a, b: max(d, 2), dense=_transposed),
     _Change("arrayAccum", arrays.accumulated, lambda d, axis, reducer: d,
             lambda kind, axis, reducer: _sum_type(kind)),
     _Change("bitsToArrayImage", lambda pixel: arrays.bits_to_array(pixel.item()), lambda d: 1,
             PixelType("int", 0, 1)),
     _Change("matrixDiagonal", arrays_linear.diagonal, lambda d: 2),
     _Change("matrixToDiag", arrays_linear.to_diagonal, lambda d: 2),
-    _Change("matrixInverse", arrays_linear.inverse, lambda d: 2, DOUBLE, np.linalg.inv),
+    _Change("matrixInverse", arrays_linear.inverse, lambda d: 2, DOUBLE, _inverted),
     _Change("matrixPseudoInverse", arrays_linear.pseudo_inverse, lambda d: 2, DOUBLE),
     _Change("matrixFnorm", arrays_linear.frobenius_norm, lambda d: 0, DOUBLE),
     _Change("matrixTrace", arrays_linear.trace, lambda d: 0, DOUBLE),
@@ -190,7 +212,7 @@ def _pairwise(
 def _multiplied(left: Array, right: Array) -> Any:
     if left.ndim != 4 or right.ndim != 4 or left.shape[3] != right.shape[2]:
         raise np.linalg.LinAlgError
-    return left @ right
+    return left.astype(np.float64) @ right.astype(np.float64)
 
 
 def _solved(left: Array, right: Array) -> Any:

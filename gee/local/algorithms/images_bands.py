@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from gee.local.algorithms.strings import replace as replaced
 from gee.local.context import current
 from gee.local.errors import EngineError
 from gee.local.geometries import EVERYWHERE, Geometry
 from gee.local.images import (
     Band,
     Image,
+    check_bands,
     constant_image,
     footprint_of,
     pointwise,
     saturated,
     unique_names,
 )
-from gee.local.pixels import Raster
-from gee.local.projections import Projection
-from gee.local.registry import algorithm
-from gee.local.values import Date, PixelType
+from gee.local.javatext import expression
+from gee.local.pixels import Pointwise, Raster, nothing
+from gee.local.projections import WGS84, Projection
+from gee.local.registry import algorithm, apply, promote
+from gee.local.values import Date, ErrorMargin, PixelType
 
 
 @algorithm("Image.load")
@@ -41,6 +44,7 @@ def constant(value: Any) -> Image:
     """One constant band per number; a list gives the bands constant_0, constant_1 and so on."""
     if not isinstance(value, list):
         return constant_image(value)
+    check_bands(len(value))
     images = [constant_image(item) for item in value]
     if len(images) == 1:
         return images[0]
@@ -87,9 +91,16 @@ def projection(image: Image) -> Projection:
 
 
 @algorithm("Image.geometry")
-def geometry(image: Image, *_: Any) -> Geometry:
-    """The footprint."""
-    return EVERYWHERE if image.geometry is None else image.geometry
+def geometry(
+    image: Image, max_error: ErrorMargin | None, proj: Projection | None, geodesics: bool | None
+) -> Geometry:
+    """The footprint, in a projection where one is given."""
+    shape = EVERYWHERE if image.geometry is None else image.geometry
+    if proj is None:
+        return shape
+    arguments = {"geometry": shape, "proj": proj, "maxError": max_error, "geodesic": geodesics}
+    transformed: Geometry = apply("Geometry.transform", arguments)
+    return transformed
 
 
 @algorithm("Image.id")
@@ -212,12 +223,15 @@ def add_bands(image: Image, more: Image, names: Sequence[str] | None, overwrite:
 
 
 @algorithm("Image.cat")
-def cat(first: Image, second: Image) -> Image:
-    """Bands of both, with the properties of the first and the union of the footprints."""
-    names = unique_names(first.names, second.names)
-    fresh = [replace(band, name=name) for band, name in zip(second.bands, names, strict=True)]
-    joined = first.with_bands([*first.bands, *fresh])
-    return replace(joined, geometry=footprint_of([first, second]))
+def cat(values: Sequence[Any]) -> Image:
+    """Bands of images and constants together, with the properties of the first and a common footprint."""
+    images: list[Image] = [promote(value, "Image") for value in values]
+    if not images:
+        return Image()
+    bands = [band for image in images for band in image.bands]
+    names = unique_names((), [band.name for band in bands])
+    joined = images[0].with_bands(replace(band, name=name) for band, name in zip(bands, names, strict=True))
+    return replace(joined, geometry=footprint_of(images))
 
 
 def cast_band(band: Band, kind: PixelType) -> Band:
@@ -232,11 +246,19 @@ def cast_band(band: Band, kind: PixelType) -> Band:
 
 @algorithm("Image.cast")
 def cast(image: Image, types: Mapping[str, Any], order: Sequence[str] | None) -> Image:
-    """Some bands in other types, in the order given."""
-    names = image.names if order is None else list(order)
-    unknown = [name for name in (*types, *names) if name not in image.names]
-    if unknown:
-        raise EngineError(f"Image has no band '{unknown[0]}'.")
+    """Some bands in other types, in the order given; bands that are not there are added, masked."""
+    kinds: dict[str, PixelType] = {name: promote(kind, "PixelType") for name, kind in types.items()}
+    added = sorted(name for name in kinds if name not in image.names)
+    names = [*image.names, *added]
+    if order is not None and sorted(order) != sorted(names):
+        raise EngineError(f"The band order must name all of the bands [{', '.join(names)}] once.")
+    bands = {band.name: band for band in image.bands} | {name: _hidden(name, kinds[name]) for name in added}
     return image.with_bands(
-        cast_band(image.band(name), types[name]) if name in types else image.band(name) for name in names
+        cast_band(bands[name], kinds[name]) if name in kinds else bands[name] for name in order or names
     )
+
+
+def _hidden(name: str, kind: PixelType) -> Band:
+    """A band that is masked everywhere."""
+    node = Pointwise("hidden", lambda: nothing(kind.dtype, kind.dimensions), (), kind)
+    return Band(name, kind, WGS84, node)

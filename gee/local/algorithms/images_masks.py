@@ -14,7 +14,7 @@ from gee.local.geometries import Geometry
 from gee.local.images import Band, Image, as_image, pointwise
 from gee.local.pixels import Located, Pointwise, Raster, masks_intersect
 from gee.local.regions import common, inside, key_of
-from gee.local.registry import algorithm
+from gee.local.registry import algorithm, promote
 from gee.local.values import Collection, PixelType
 
 _FRACTION = PixelType("float", 0, 1)
@@ -224,7 +224,7 @@ def normalized_difference(image: Image, names: Sequence[str] | None) -> Image:
 
 @algorithm("Image.remap")
 def remap(
-    image: Image, source: Sequence[Any], target: Sequence[Any], default: Image | None, name: str | None
+    image: Image, source: Sequence[Any], target: Sequence[Any], default: Any, name: str | None
 ) -> Image:
     """Values of a list replaced by those of another; the others masked, or the default."""
     band = image.bands[0] if name is None and image.bands else image.band(name or 0)
@@ -259,17 +259,19 @@ def remap(
         return Raster(chosen, valid)
 
     inputs = [band]
-    if default is not None:
-        inputs.append(default.only_band("The default value"))
+    fallback_image: Image | None = promote(default, "Image")
+    if fallback_image is not None:
+        inputs.append(fallback_image.only_band("The default value"))
         kind = kind.union(inputs[1].type)
     remapped = pointwise("remap", inputs, change, kind, keys, values, band_name="remapped")
     return image.computed([replace(remapped, projection=band.projection, extent=band.extent)])
 
 
 @algorithm("Image.clip")
-def clip(image: Image, geometry: Geometry) -> Image:
-    """Pixels outside a geometry masked."""
-    return image if geometry.unbounded else clipped(image, geometry)
+def clip(image: Image, geometry: Any) -> Image:
+    """Pixels outside a geometry or feature masked."""
+    region: Geometry | None = promote(geometry, "Geometry")
+    return image if region is None or region.unbounded else clipped(image, region)
 
 
 def clipped(image: Image, region: Geometry) -> Image:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import pyproj
 from numpy.typing import NDArray
 
 from gee.local.aggregation import Aggregated
@@ -16,7 +15,7 @@ from gee.local.geometries import Geometry
 from gee.local.images import INVALID_DEFAULT, Band, Image, several
 from gee.local.noise import normal_noise, uniform_noise
 from gee.local.pixels import Constant, Located, Pick, Raster
-from gee.local.projections import WGS84, Grid, Projection, covering, crs_of, is_geographic, transformer
+from gee.local.projections import WGS84, Grid, Projection, covering, is_geographic, transformer
 from gee.local.reducers import Reducer
 from gee.local.registry import algorithm
 from gee.local.resampling import Reprojected, Resampled, SourcePixels, read_computed
@@ -218,19 +217,26 @@ def pixel_area() -> Image:
 
 
 def _areas(grid: Grid) -> Raster:
-    if is_geographic(grid.crs) and grid.projection.transform[1] == grid.projection.transform[3] == 0:
-        # Exact: the ellipsoid's zone between two parallels, times the share of longitude.
-        _, _, _, _, dy, top = grid.projection.transform
-        edges = np.radians(top + dy * np.arange(grid.height + 1))
-        zone = np.abs(np.diff(_authalic(edges))) * abs(math.radians(grid.projection.transform[0]))
-        return Raster(np.broadcast_to(zone[:, None], grid.shape))
-    columns, rows = np.meshgrid(np.arange(grid.width) + 0.5, np.arange(grid.height) + 0.5)
-    x, y = grid.projection.to_crs(columns, rows)
-    crs = pyproj.Proj(crs_of(grid.crs))
-    lon, lat = crs(x, y, inverse=True)
-    unit = float(crs_of(grid.crs).axis_info[0].unit_conversion_factor)
-    scale = crs.get_factors(lon, lat).areal_scale
-    return Raster(np.abs(grid.projection.determinant) * unit**2 / np.asarray(scale))
+    """Exact where edges are parallels and meridians; else edges are straight on an equal-area cylinder."""
+    columns, rows = np.meshgrid(np.arange(grid.width + 1.0), np.arange(grid.height + 1.0))
+    lon, lat = grid.projection.to_crs(columns, rows)
+    if grid.crs != WGS84.crs:
+        lon, lat = transformer(grid.crs, WGS84.crs).transform(lon, lat)
+    across, along = np.radians(lon), _authalic(np.radians(lat))
+    # The area of a quadrilateral is half the cross product of its diagonals.
+    down = across[1:, 1:] - across[:-1, :-1], along[1:, 1:] - along[:-1, :-1]
+    up = across[:-1, 1:] - across[1:, :-1], along[:-1, 1:] - along[1:, :-1]
+    if not is_geographic(grid.crs):
+        down, up = (_shortest(down[0]), down[1]), (_shortest(up[0]), up[1])
+    areas = np.abs(down[0] * up[1] - up[0] * down[1]) / 2
+    placed = np.isfinite(areas)
+    return Raster(np.where(placed, areas, 0.0), None if placed.all() else placed)
+
+
+def _shortest(turn: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A difference of longitudes across 180 degrees the short way."""
+    shortest: NDArray[np.float64] = (turn + math.pi) % (2 * math.pi) - math.pi
+    return shortest
 
 
 def _authalic(latitude: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -257,10 +263,12 @@ def random(seed: int, distribution: str) -> Image:
 
 @algorithm("Image.translate")
 def translate(image: Image, x: float, y: float, units: str, projection: Projection | None) -> Image:
-    """Pixels moved by a distance in metres or pixels."""
+    """Pixels moved by a distance in metres or pixels of a projection, by default the first band's."""
+    if units not in ("meters", "pixels"):
+        raise EngineError(f"Units must be 'meters' or 'pixels'. Found '{units}'.")
     moved = []
     for band in image.bands:
-        base = projection or band.projection
+        base = projection or image.bands[0].projection
         step = 1.0 if units == "pixels" else 1 / base.nominal_scale
         a, b, c, d, e, f = base.transform
         sign = -1.0 if e < 0 and units == "meters" else 1.0

@@ -15,12 +15,15 @@ from gee.local.errors import EngineError
 from gee.local.geometries import Geometry
 from gee.local.images import Image, aggregation_projection, coarsened, region_grid, saturated
 from gee.local.noise import uniform_noise
+from gee.local.pixels import Raster
 from gee.local.projections import Projection, transformer
 from gee.local.reducers import Reducer
 from gee.local.regions import inside
 from gee.local.registry import algorithm
 from gee.local.values import Collection, Date, Feature
 from gee.local.zonal import Part, Reduction, parts, reduce_regions
+
+_LOTTERY = 0x1077E4  # else a sample of random numbers of the same seed would hold only the small ones
 
 
 def _footprint(image: Image, given: Geometry | None) -> Geometry:
@@ -61,16 +64,18 @@ def reduce_each(
     scale: float | None,
     crs: Projection | None,
     transform: Sequence[float] | None,
-    *_: Any,
+    _: float,
+    max_pixels: float | None,
 ) -> Collection:
     """A reducer over the pixels of each feature, as properties added to it."""
     reduction = Reduction.of(reducer, image, by_band=False)
     projection = aggregation_projection(image, crs, transform, scale)
+    limit = math.inf if max_pixels is None else max_pixels
 
     def features() -> Iterator[Feature]:
         given = list(collection)
         regions = [feature.geometry for feature in given]
-        for index, found in reduce_regions(image, reduction, regions, projection, math.inf):
+        for index, found in reduce_regions(image, reduction, regions, projection, limit):
             yield given[index].having({name: value for name, value in found.items() if value is not None})
 
     return collection.of(features())
@@ -117,8 +122,8 @@ def _rows(
 
 
 def _lottery(part: Part, seed: int) -> NDArray[np.float64]:
-    """A number in [0, 1) for each pixel, by its place and the seed."""
-    return uniform_noise(part.grid, seed)
+    """A number in [0, 1) for each pixel, by its place and the seed; not that of Image.random."""
+    return uniform_noise(part.grid, seed ^ _LOTTERY)
 
 
 @algorithm("Image.sample")
@@ -141,9 +146,8 @@ def sample(
     grid_projection = aggregation_projection(image, projection, None, scale)
     share = factor
     if pixels is not None:
-        grid = region_grid(bounds, grid_projection)
         # As documented, the number is approximate: pixels are chosen one by one.
-        share = pixels / max(1, grid.width * grid.height)
+        share = pixels / max(1.0, _pixels_of(bounds, grid_projection))
 
     def features() -> Iterator[Feature]:
         count = 0
@@ -156,6 +160,15 @@ def sample(
                 count += 1
 
     return Collection({"band_order": image.names}, features())
+
+
+def _pixels_of(region: Geometry, projection: Projection) -> float:
+    """About how many pixels a region has."""
+    if region.is_empty:
+        return 0.0
+    grid = region_grid(region, projection)
+    area = float(region.shape_in(projection.crs).area)
+    return area / abs(projection.determinant) if area else float(grid.width * grid.height)
 
 
 @algorithm("Image.sampleRegions")
@@ -213,8 +226,9 @@ def stratified_sample(
     if (class_values is None) != (class_points is None) or len(class_values or ()) != len(class_points or ()):
         raise EngineError("'classValues' and 'classPoints' must be lists of the same length.")
     bounds = _footprint(image, region)
-    name = class_band if class_band is not None else _first_integer_band(image)
-    position = image.names.index(image.band(name).name)
+    position = image.names.index(image.band(0 if class_band is None else class_band).name)
+    if image.bands[position].type.precision != "int":
+        raise EngineError(f"The class band '{image.names[position]}' must contain integer values.")
     wanted = dict(zip(class_values or (), class_points or (), strict=True))
     grid_projection = aggregation_projection(image, projection, None, scale)
 
@@ -250,40 +264,51 @@ def stratified_sample(
     return Collection({"band_order": image.names}, features())
 
 
-def _first_integer_band(image: Image) -> str:
-    for band in image.bands:
-        if band.type.precision == "int":
-            return band.name
-    raise EngineError("The image has no integer band to take the classes from.")
-
-
 @algorithm("Image.sampleRectangle")
 def sample_rectangle(
     image: Image,
     region: Geometry | None,
     properties: Sequence[str] | None,
     default: float | None,
-    default_arrays: dict[str, Any] | None,
+    default_array: NDArray[Any] | None,
 ) -> Feature:
     """A rectangle of pixels as one array property per band."""
     bounds = _footprint(image, region)
     found: dict[str, Any] = {
-        name: value for name, value in image.properties.items() if properties is None or name in properties
+        name: value
+        for name, value in image.properties.items()
+        if (not name.startswith("system:") if properties is None else name in properties)
     }
     for band in image.bands:
         grid = region_grid(bounds, band.projection, 262_144)
         [raster] = Image({}, (band,)).read(grid)
-        values = raster.values.copy()
-        masked = ~raster.valid(grid.shape)
-        if masked.any():
-            fallback = (default_arrays or {}).get(band.name, default)
-            if fallback is None:
-                raise EngineError(
-                    f"Fully or partially masked band '{band.name}' encountered, and no default value was set."
-                )
-            values[masked] = fallback
-        found[band.name] = values
+        fallback = default_array if band.type.dimensions else default
+        found[band.name] = _filled(raster, grid.shape, fallback, band.name)
     return Feature(found, bounds)
+
+
+def _filled(raster: Raster, shape: tuple[int, int], default: Any, name: str) -> NDArray[Any]:
+    """Values with a default in place of what is masked, in a type that holds both."""
+    masked = ~raster.valid(shape)
+    if not masked.any():
+        if raster.values.dtype == object:
+            raise EngineError(f"The arrays of band '{name}' must all have the same lengths.")
+        return raster.values
+    if default is None:
+        raise EngineError(
+            f"Fully or partially masked band '{name}' encountered, and no default value was set."
+        )
+    filler = np.asarray(default)
+    if filler.dtype.kind == "f" and (filler == np.trunc(filler)).all():
+        filler = filler.astype(np.int64)  # a whole default leaves integers as they are
+    shapes = {raster.values[index].shape for index in zip(*np.nonzero(~masked), strict=True)}
+    if shapes - {filler.shape}:
+        raise EngineError(f"The arrays of band '{name}' and the default must all have the same lengths.")
+    smallest = np.result_type(*map(np.min_scalar_type, (filler.min(), filler.max())))
+    values = np.empty(shape + filler.shape, np.result_type(raster.values.dtype, smallest))
+    values[masked] = filler
+    values[~masked] = raster.values[~masked]
+    return values
 
 
 @algorithm("ImageCollection.getRegion")

@@ -87,7 +87,8 @@ def filter_list(values: Values, condition: Filter) -> Values:
 @algorithm("List.flatten")
 def flatten(values: Values) -> Values:
     """The elements of the list and of all lists in it."""
-    flat, stack = [], [iter(values)]
+    flat: Values = []
+    stack = [iter(values)]
     while stack:
         for item in stack[-1]:
             if isinstance(item, (list, tuple)):

@@ -230,7 +230,7 @@ def test_geometries_merge_without_dissolving():
 
 
 def test_too_many_edges_is_an_error(monkeypatch):
-    monkeypatch.setattr("gee.local.geodesy.MAX_EDGES", 50)
+    monkeypatch.setattr("gee.local.shapes.MAX_EDGES", 50)
     with pytest.raises(EngineError, match=r"Geometry has too many edges \(\d+ > 50\)\."):
         Geometry.polygon([[-5, 40], [65, 40], [65, 60], [-5, 60]]).globe(0.01)
 

@@ -376,4 +376,6 @@ def test_an_image_tells_its_bands_like_properties(compute: Any) -> None:
 
 def test_a_sample_remembers_the_order_of_the_bands(compute: Any) -> None:
     image = columns().addBands(rows())
-    assert compute(image.sample(ee.Geometry.Point([402_999, 3_598_001], UTM.crs), 1000)).get("band_order") == ["c", "r"]
+    assert compute(image.sample(ee.Geometry.Point([402_999, 3_598_001], UTM.crs), 1000)).get(
+        "band_order"
+    ) == ["c", "r"]
