@@ -85,7 +85,7 @@ PANELS = (
     Panel("Sentinel-1: VV, ascending, 12 days (dB)", _backscatter, (-20, -2), "gray"),
     Panel("SMAP L4: sm_surface (m³/m³)", _coarse_moisture, (0.05, 0.5), "YlGnBu"),
     Panel("Truth: soil moisture 1 km (m³/m³)", _truth, (0.05, 0.5), "YlGnBu"),
-    Panel("SRTM: elevation (m)", _elevation, (0, 1500), "terrain"),
+    Panel("SRTM: elevation (m)", _elevation, (0, 1500), "YlOrBr"),
 )
 
 

@@ -64,6 +64,16 @@ class Raster:
         return self.values.nbytes + (0 if self.mask is None else self.mask.nbytes)
 
 
+def shape_of(rasters: Sequence[Raster]) -> tuple[int, int]:
+    """Height and width of what is computed from several rasters."""
+    shape: Any = np.broadcast_shapes(
+        *(raster.values.shape[:2] for raster in rasters),
+        *(raster.mask.shape for raster in rasters if raster.mask is not None),
+    )
+    height, width = shape
+    return height, width
+
+
 def nothing(dtype: Any, dimensions: int = 0) -> Raster:
     """Pixels that are masked everywhere."""
     return Raster(np.zeros((1, 1) + (1,) * dimensions, dtype), np.zeros((1, 1), np.bool_))

@@ -12,7 +12,7 @@ import numpy as np
 
 from gee.local.errors import EngineError
 from gee.local.images import Band, several
-from gee.local.pixels import Pixels, Pointwise, Raster
+from gee.local.pixels import Pixels, Pointwise, Raster, shape_of
 from gee.local.reducers import Reducer
 
 
@@ -27,10 +27,7 @@ def reduce_rasters(reducer: Reducer, stacks: Sequence[Sequence[Raster]]) -> list
         One raster per output.
     """
     everything = [raster for stack in stacks for raster in stack]
-    shape: tuple[int, int] = np.broadcast_shapes(
-        *(raster.values.shape[:2] for raster in everything),
-        *(raster.mask.shape for raster in everything if raster.mask is not None),
-    )
+    shape = shape_of(everything)
     dtypes = [np.result_type(*{raster.values.dtype for raster in stack}) for stack in stacks]
     flat = all(raster.values.ndim == 2 for raster in everything)
     layers = reducer.accumulator(shape, dtypes) if flat else None

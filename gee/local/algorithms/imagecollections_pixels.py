@@ -11,7 +11,7 @@ import numpy as np
 from gee import limits
 from gee.local.errors import EngineError
 from gee.local.images import Band, Image, footprint_of, unique_names
-from gee.local.pixels import Pixels, Pointwise, Raster, nothing
+from gee.local.pixels import Pixels, Pointwise, Raster, nothing, shape_of
 from gee.local.projections import WGS84, Grid, Projection
 from gee.local.reducers import Reducer
 from gee.local.reductions import check_inputs, reduced_bands
@@ -60,7 +60,7 @@ def _on_top(*rasters: Raster) -> Raster:
     ]
     if top.mask is None or not lower:
         return top
-    shape: Any = np.broadcast_shapes(*(each.values.shape[:2] for each in (top, *lower)), top.mask.shape)
+    shape = shape_of([top, *lower])
     kind = np.result_type(*{each.values.dtype for each in (top, *lower)})
     fractional = any(each.mask is not None and each.mask.dtype != np.bool_ for each in (top, *lower))
     values = top.full(shape).values.astype(kind)
@@ -110,7 +110,7 @@ def quality_mosaic(collection: Collection, quality: str) -> Image:
 
     def best(*rasters: Raster) -> Raster:
         scores, layers = rasters[:count], rasters[count:]
-        shape: Any = np.broadcast_shapes(*(raster.values.shape[:2] for raster in rasters))
+        shape = shape_of(rasters)
         values = layers[0].full(shape).values.copy()
         mask = np.zeros(shape, np.bool_)
         highest = np.full(shape, -np.inf)
@@ -212,7 +212,7 @@ def to_array(collection: Collection) -> Image:
     kind = replace(_union(every), dimensions=2)
 
     def stack(*rasters: Raster) -> Raster:
-        shape: Any = np.broadcast_shapes(*(raster.values.shape[:2] for raster in rasters))
+        shape = shape_of(rasters)
         values = np.stack(
             [raster.full(shape).values.astype(kind.dtype, copy=False) for raster in rasters], axis=2
         )
@@ -266,10 +266,7 @@ def to_array_per_band(collection: Collection, axis: int, drop_masked: bool) -> I
 
 
 def _joined(rasters: Sequence[Raster], kind: PixelType, axis: int, scalar: bool, drop_masked: bool) -> Raster:
-    shape: Any = np.broadcast_shapes(
-        *(raster.values.shape[:2] for raster in rasters),
-        *(raster.mask.shape for raster in rasters if raster.mask is not None),
-    )
+    shape = shape_of(rasters)
     full = [raster.full(shape) for raster in rasters]
     ragged = any(raster.values.dtype == object for raster in full)
     weights = np.stack([raster.weights(shape) for raster in rasters], axis=-1)

@@ -5,7 +5,9 @@ Source: description of ``Image.parseExpression``; guides/image_math.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,11 +18,12 @@ from gee.local.algorithms.images_bands import selected
 from gee.local.algorithms.numbers import CONSTANTS
 from gee.local.errors import EngineError
 from gee.local.images import Band, Image, as_image, paired, pointwise
-from gee.local.pixels import Raster, masks_intersect
+from gee.local.pixels import Raster, masks_intersect, shape_of
 from gee.local.registry import algorithm, apply, signatures
 from gee.local.values import DOUBLE, PixelType
 
 Channel = NDArray[np.float64]
+_ASSIGNMENT = re.compile(r"\s*([A-Za-z_]\w*)\s*=(?!=)")  # of a name to the result
 
 
 @algorithm("Image.parseExpression")
@@ -35,7 +38,8 @@ def parse_expression(
         names: further arguments.
         free_bands: whether other names are bands of the default image.
     """
-    steps = expressions.compiled(text)
+    assigned = _ASSIGNMENT.match(text)
+    steps = expressions.compiled(text[assigned.end() :] if assigned else text)
 
     def compute(*positional: Any, **named: Any) -> Image:
         images = dict(zip((default_name, *names), positional, strict=False)) | named
@@ -60,7 +64,8 @@ def parse_expression(
             if name in ("b", expressions.INDEX):
                 # b(...) takes bands of the default image, image[...] of that image.
                 image, *bands = [images[default_name], *operands] if name == "b" else operands
-                return as_image(image).with_bands(selected(as_image(image), bands))
+                chosen = as_image(image)
+                return chosen.with_bands(selected(chosen, bands)) if bands else chosen
             signature = signatures().get(f"Image.{name}")
             if signature is None or len(operands) > len(signature.arguments):
                 raise EngineError(
@@ -69,7 +74,10 @@ def parse_expression(
             arguments = [argument.name for argument in signature.arguments]
             return apply(signature.name, dict(zip(arguments, operands, strict=False)))
 
-        return as_image(expressions.run(steps, variable, call))
+        result = as_image(expressions.run(steps, variable, call))
+        if assigned is None:
+            return result
+        return result.with_bands([replace(result.only_band("A named expression"), name=assigned[1])])
 
     return compute
 
@@ -79,10 +87,7 @@ def _choice(condition: Image, first: Image, second: Image) -> Image:
 
     def choose(test: Raster, yes: Raster, no: Raster) -> Raster:
         chosen = test.values != 0
-        shape: Any = np.broadcast_shapes(
-            *(array.shape[:2] for raster in (test, yes, no) for array in (raster.values, raster.mask)
-              if array is not None)
-        )  # fmt: skip
+        shape = shape_of([test, yes, no])
         if yes.mask is None and no.mask is None:
             mask = test.mask
         else:
