@@ -24,7 +24,7 @@ from gee.local.registry import type_name
 from gee.local.values import Collection, Date, DateRange, ErrorMargin, Feature, PixelType
 
 MAX_RESULT_DEPTH = 400  # clients parse results recursively
-MAX_RESULT_VALUES = 5_000_000  # numbers, and characters of strings by the dozen
+MAX_RESULT_VALUES = 3_000_000  # numbers, and characters of strings by the dozen
 TOO_LARGE = "Computed value is too large."
 _EXACT = 2**53  # above it a float's digits are not those of an integer
 _IDENTITY = ("system:id", "system:version")

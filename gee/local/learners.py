@@ -22,6 +22,8 @@ from gee.local.errors import EngineError
 from gee.local.trees import Arrays, Forest, Rows, planted
 from gee.local.values import DOUBLE, PixelType
 
+MAX_TREES = 10_000
+MAX_TREE_ROWS = 10**8  # a minute or two of learning
 _SEEDS = 2**32  # scikit-learn takes seeds below it
 
 
@@ -98,6 +100,15 @@ def _classes_told(classes: NDArray[Any] | None) -> dict[str, Any]:
     return {} if classes is None else {"classes": [int(c) if c.is_integer() else c for c in classes.tolist()]}
 
 
+def _check_trees(count: int, training: Training) -> None:
+    """Refuse a forest that would take for ever; learning it cannot be stopped."""
+    if count > MAX_TREES or count * len(training.rows) > MAX_TREE_ROWS:
+        raise EngineError(
+            f"A forest of {count} trees of {len(training.rows)} rows is too large: at most {MAX_TREES} "
+            f"trees, and {MAX_TREE_ROWS} rows of all trees together."
+        )
+
+
 def random_forest(
     count: int,
     per_split: int | None,
@@ -113,6 +124,7 @@ def random_forest(
 
     if not 0 < bag <= 1:
         raise EngineError(f"bagFraction must be greater than 0 and at most 1, got {bag}.")
+    _check_trees(count, training)
     inputs = len(training.names)
     estimator = (RandomForestRegressor if regression else RandomForestClassifier)(
         n_estimators=count,
@@ -193,6 +205,7 @@ def gradient_tree_boost(
 
     if loss not in _LOSSES:
         raise EngineError(f"Unknown loss '{loss}'; must be one of {', '.join(_LOSSES)}.")
+    _check_trees(count, training)
     parameters: dict[str, Any] = {
         "n_estimators": count,
         "learning_rate": shrinkage,

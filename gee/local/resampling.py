@@ -44,6 +44,8 @@ def positions(grid: Grid, projection: Projection) -> tuple[NDArray[np.float64], 
 def pyramid_level(projection: Projection, grid: Grid) -> int:
     """How many times a grid's pixels are twice those of a projection, whole times."""
     ratio = grid.projection.nominal_scale / projection.nominal_scale
+    if not math.isfinite(ratio):
+        raise EngineError(f"The scale of a grid is too coarse: {grid.projection.nominal_scale:g} metres.")
     return max(0, math.floor(math.log2(ratio) + 1e-6)) if ratio > 0 else 0
 
 

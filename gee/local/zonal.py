@@ -15,9 +15,11 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from gee.local.context import charge
 from gee.local.errors import EngineError
 from gee.local.geometries import Geometry
 from gee.local.images import Band, Image, region_grid, saturated
+from gee.local.limits import ELEMENTS_PER_APPLICATION
 from gee.local.pixels import TILE, Raster, evaluate, prepare
 from gee.local.projections import Grid, Projection
 from gee.local.reducers import Accumulator, Reducer, Result, as_values
@@ -117,6 +119,7 @@ def _tiles(spans: Sequence[_Span]) -> list[tuple[int, int]]:
     found = set()
     for span in spans:
         for row in range(span.row // TILE, (span.row + span.height - 1) // TILE + 1):
+            charge(ELEMENTS_PER_APPLICATION * (span.width // TILE + 1))
             for column in range(span.column // TILE, (span.column + span.width - 1) // TILE + 1):
                 found.add((row, column))
     return sorted(found)

@@ -19,9 +19,11 @@ import shapely
 from gee.local import overlay
 from gee.local.algorithms.geometries import geometry_of, metres_of
 from gee.local.algorithms.projections import at_scale
+from gee.local.context import charge
 from gee.local.errors import EngineError
 from gee.local.geodesy import LON_LAT, Points, great_circle, path_metres, straight
 from gee.local.geometries import Geometry
+from gee.local.limits import ELEMENTS_PER_APPLICATION
 from gee.local.projections import Projection, covering
 from gee.local.registry import algorithm, signatures
 from gee.local.shapes import members_of, parts_of
@@ -127,6 +129,7 @@ def _pieces(line: Geometry, distances: list[float], error: float | None, crs: st
     started = path[:1]
     edge = 0
     for distance in distances:
+        charge(ELEMENTS_PER_APPLICATION)
         if not 0 < distance < reached[-1]:
             continue
         last = int(np.searchsorted(reached, distance, side="right")) - 1
