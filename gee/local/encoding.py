@@ -24,7 +24,8 @@ from gee.local.registry import type_name
 from gee.local.values import Collection, Date, DateRange, ErrorMargin, Feature, PixelType
 
 MAX_RESULT_DEPTH = 400  # clients parse results recursively
-MAX_RESULT_VALUES = 3_000_000  # numbers, and characters of strings by the dozen
+MAX_RESULT_VALUES = 3_000_000  # the documented bytes are counted only once everything is written
+CHARACTERS_PER_VALUE = 32  # of a string, that count as one value
 TOO_LARGE = "Computed value is too large."
 _EXACT = 2**53  # above it a float's digits are not those of an integer
 _IDENTITY = ("system:id", "system:version")
@@ -41,10 +42,11 @@ class _Printer:
         if depth > MAX_RESULT_DEPTH:
             raise EngineError("Computed value is nested too deeply.")
         # A list may hold another one many times over, so that little memory prints as very much.
-        self.values += len(value) if isinstance(value, str) else 1
+        before = self.values
+        self.values += 1 + (len(value) // CHARACTERS_PER_VALUE if isinstance(value, str) else 0)
         if self.values > MAX_RESULT_VALUES:
             raise EngineError(TOO_LARGE)
-        if not self.values & 4095:
+        if before >> 12 != self.values >> 12:
             charge(4096)
         if value is None or isinstance(value, (bool, str, int)):
             return value

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
@@ -16,6 +18,7 @@ from typing import Any
 from gee.local.errors import EngineError
 from gee.local.records import format_time
 
+_RUNNING: ContextVar[str | None] = ContextVar("operation", default=None)
 FINISHED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 CANCELLED_STATUS: Mapping[str, Any] = MappingProxyType({"code": 1, "message": "Cancelled."})
 _RPC_CODES: Mapping[str, int] = MappingProxyType(
@@ -44,6 +47,21 @@ _RESPONSES: Mapping[str, str] = MappingProxyType(
         "INGEST_TABLE": "ImportTableResponse",
     }
 )
+
+
+def running() -> str | None:
+    """The operation that this thread works for, so that what it makes can be known as its own."""
+    return _RUNNING.get()
+
+
+@contextmanager
+def working_for(name: str) -> Iterator[None]:
+    """Work for an operation until the block ends."""
+    token = _RUNNING.set(name)
+    try:
+        yield
+    finally:
+        _RUNNING.reset(token)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from gee.local.errors import EngineError
 from gee.local.iam import ASSET_ROLES, LOCAL_USER, OWNER, PUBLIC_READ, Identity, Policy
 from gee.local.listing import Page, Query, take_page
 from gee.local.names import LEGACY, PUBLIC, AssetName
+from gee.local.operations import running
 from gee.local.records import CONTAINERS, FOLDER, IMAGE, IMAGE_COLLECTION, TABLE, Asset, NewAsset, updated
 from gee.local.rows import (
     below,
@@ -38,6 +39,7 @@ from gee.local.rows import (
 
 MAX_ASSET_BYTES = 250 << 30  # guides/usage: max asset storage space 250 GB; told, not enforced
 MAX_ASSET_COUNT = 10_000  # guides/usage: max number of assets; told, not enforced
+_MAKER = "operation"  # note of which task made an asset
 MOUNTABLE = (IMAGE, IMAGE_COLLECTION, TABLE)
 
 Catalogue = Callable[[str], Mapping[str, Any] | None]
@@ -208,6 +210,8 @@ class AssetStore:
     ) -> Asset:
         """Make an asset; its creator is its owner.
 
+        What a task made before it was interrupted, it may make again when it starts from scratch.
+
         Args:
             new: what it is.
             caller: who asks.
@@ -219,6 +223,8 @@ class AssetStore:
             EngineError: the name is wrong, the caller may not, no parent can hold it, or it exists.
         """
         new = new.normal()
+        if running() is not None:
+            new = replace(new, extra={**new.extra, _MAKER: running()})
         name = AssetName.parse(new.name)
         with self._settling() as unsettled, self.database.write() as connection:
             unsettled += self._admit(connection, caller, name, new.type, overwrite)
@@ -416,7 +422,8 @@ class AssetStore:
                 raise _cannot_hold(name.parent, parent.type, asset_type)
         if old is None:
             return []
-        if not overwrite or old["type"] in CONTAINERS or asset_type in CONTAINERS:
+        own = running() is not None and json.loads(old["extra"]).get(_MAKER) == running()
+        if not (overwrite or own) or old["type"] in CONTAINERS or asset_type in CONTAINERS:
             raise _exists(name)
         self.access.check(connection, caller, "earthengine.assets.delete", name)
         return [old["content"]]

@@ -22,11 +22,19 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from gee.local.context import OUT_OF_MEMORY
 from gee.local.database import Database, ProcessLock, now_micros
 from gee.local.errors import EngineError
 from gee.local.iam import Identity
 from gee.local.listing import decode_token, encode_token, page_limit
-from gee.local.operations import CANCELLED_STATUS, FINISHED, Progress, error_status, to_operation
+from gee.local.operations import (
+    CANCELLED_STATUS,
+    FINISHED,
+    Progress,
+    error_status,
+    to_operation,
+    working_for,
+)
 
 DEFAULT_PRIORITY, MAX_PRIORITY = 100, 9999  # projects.image/export
 MAX_ATTEMPTS = 5  # guides/processing_environments: "tasks can fail up to five times"
@@ -374,11 +382,14 @@ class TaskQueue:
         began = time.thread_time()
         try:
             body = json.loads(zlib.decompress(row["body"]))
-            uris = self._runners[row["kind"]](body, Identity.parse(row["caller"]), handle)
+            with working_for(handle.name):
+                uris = self._runners[row["kind"]](body, Identity.parse(row["caller"]), handle)
         except TaskStopped:
             stopped = True
         except EngineError as refusal:
             error = refusal
+        except MemoryError:
+            error = EngineError(OUT_OF_MEMORY)
         except Exception:
             log.exception("task %s failed", handle.name)
             error = EngineError("Internal error.", "INTERNAL")

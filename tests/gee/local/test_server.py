@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from gee.local import memory
 from gee.local.api import Api
 from gee.local.assembly import assemble
 from gee.local.engine import Engine
@@ -189,6 +190,35 @@ def test_a_computation_whose_client_hung_up_is_stopped(api: Api, server: Server)
         patch.setattr(Engine, "compute_value", slow)
         asyncio.run(hang_up())
         assert stopped.wait(10)
+
+
+def test_the_computation_that_runs_longest_is_given_up_when_memory_is_short(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[int] = []
+
+    def slow(engine: Engine, request: object, caller: object, context: Any) -> bytes:
+        mine = len(order)
+        order.append(mine)
+        if mine == 1:  # the second has begun
+            monkeypatch.setattr(memory, "resident", lambda: memory.high_water() * 2)
+        for _ in range(200):
+            if context.starved:
+                monkeypatch.setattr(memory, "resident", lambda: 0)
+            context.check()
+            if mine == 1 and memory.resident() == 0:
+                return b'{"result":2}'
+            threading.Event().wait(0.05)
+        raise AssertionError("nothing was given up")
+
+    monkeypatch.setattr(memory, "resident", lambda: 0)
+    monkeypatch.setattr(Engine, "compute_value", slow)
+    first, second = sorted(
+        ask(server, *[("POST", COMPUTE, {"json": ONE})] * 2), key=lambda one: -one.status_code
+    )
+    assert error(first) == (400, "INVALID_ARGUMENT")
+    assert first.json()["error"]["message"] == "User memory limit exceeded."
+    assert second.json() == {"result": 2}
 
 
 def test_fields_of_the_query_pick_fields_of_the_answer(server: Server) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import subprocess
 import sys
 import threading
@@ -18,6 +19,8 @@ from ee import _cloud_api_utils, batch
 from gee.local.database import Database
 from gee.local.errors import EngineError
 from gee.local.iam import LOCAL_USER, Identity
+from gee.local.records import NewAsset
+from gee.local.store import AssetStore
 from gee.local.tasks import Runner, TaskHandle, TaskQueue
 
 BOB = Identity("serviceAccount", "bob@local.iam.gserviceaccount.com")
@@ -507,3 +510,33 @@ def test_the_end_of_a_task_is_recorded_once_the_database_takes_it(
     assert finished(queue, second)["metadata"]["state"] == "SUCCEEDED"
     assert next(refusals, None) is None
     assert gate.begun == ["first", "second"]
+
+
+def test_a_task_that_starts_from_scratch_may_make_its_asset_again(
+    tmp_path: Path, queues: Callable[..., TaskQueue]
+) -> None:
+    """The process may end after the asset is there and before the task is recorded as done."""
+    name, store = "projects/my-project/assets/made", AssetStore(tmp_path)
+
+    def make(body: Mapping[str, Any], caller: Identity, handle: TaskHandle) -> list[str]:
+        for _ in range(2):
+            store.create(NewAsset(name, "TABLE"), caller)
+        return [name]
+
+    try:
+        queue = queues(make)
+        assert finished(queue, submit(queue))["metadata"]["state"] == "SUCCEEDED"
+        message = f"Cannot overwrite asset '{name}'."
+        assert finished(queue, submit(queue))["error"]["message"] == message
+        with pytest.raises(EngineError, match=re.escape(message)):
+            store.create(NewAsset(name, "TABLE"), LOCAL_USER)
+    finally:
+        store.close()
+
+
+def test_a_task_that_needs_too_much_memory_says_so(queues: Callable[..., TaskQueue]) -> None:
+    def greedy(body: Mapping[str, Any], caller: Identity, handle: TaskHandle) -> list[str]:
+        raise MemoryError
+
+    queue = queues(greedy)
+    assert finished(queue, submit(queue))["error"]["message"] == "User memory limit exceeded."
