@@ -220,7 +220,7 @@ class LocalAddress:
 
 
 def _local_address(state: Path | None, with_storage: bool) -> LocalAddress:
-    from gee.local import process
+    from gee.local.rest import process
 
     with _told():
         found = process.running(state) or process.start(state, with_storage=with_storage).address
@@ -228,12 +228,12 @@ def _local_address(state: Path | None, with_storage: bool) -> LocalAddress:
 
 
 def serve_local(port: int, state: Path | None, *, with_storage: bool, project: str = LOCAL_PROJECT) -> None:
-    """Be a local engine until told to stop; see `gee.local.process.serve`.
+    """Be a local engine until told to stop; see `gee.local.rest.process.serve`.
 
     Raises:
         EngineUnavailableError: the port or the state is in use.
     """
-    from gee.local import process
+    from gee.local.rest import process
 
     with _told():
         process.serve(port, state, with_storage=with_storage, project=project)
@@ -284,10 +284,10 @@ def local_account(
     Raises:
         SettingError: the name is wrong, or where the engine will be is not known.
     """
-    from gee.local import process
-    from gee.local.accounts import Accounts
-    from gee.local.assembly import open_store
-    from gee.local.iam import Identity
+    from gee.local.assets.accounts import Accounts
+    from gee.local.assets.iam import Identity
+    from gee.local.rest import process
+    from gee.local.rest.assembly import open_store
 
     address = process.running(state)
     where = url or (address.url if address else None)
@@ -317,7 +317,7 @@ def mount_local(
 
     Args:
         asset_id: any; in place of the simulated catalogue's where that has it.
-        files: as `gee.local.mounts` reads them.
+        files: as `gee.local.assets.mounts` reads them.
         properties: of the asset.
         state: folder of the engine's state.
         start: RFC 3339, of a single raster.
@@ -331,9 +331,10 @@ def mount_local(
     Raises:
         SettingError: a file cannot be served so, or the name cannot be used.
     """
-    from gee.local import mounts, process
-    from gee.local.assembly import open_store
-    from gee.local.records import parse_time
+    from gee.local.assets import mounts
+    from gee.local.assets.records import parse_time
+    from gee.local.rest import process
+    from gee.local.rest.assembly import open_store
 
     with _told(), open_store(state or process.default_state(), LOCAL_PROJECT) as store:
         wanted = mounts.Mount(

@@ -17,7 +17,7 @@ from gee.local import limits
 from gee.local.errors import EngineError
 
 if TYPE_CHECKING:
-    from gee.local.pixels import Pixels, Plan, TileCache
+    from gee.local.raster.pixels import Pixels, Plan, TileCache
 
 
 class Library(Protocol):

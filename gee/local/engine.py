@@ -20,15 +20,16 @@ from typing import Any
 
 import gee.local.algorithms  # noqa: F401  (registers them)
 from gee import limits
-from gee.local import encoding, graph, rasters, registry, tables
+from gee.local import graph, registry
 from gee.local import limits as own_limits
+from gee.local.assets.descriptions import describe_image
+from gee.local.assets.iam import Identity
+from gee.local.assets.listing import decode_token, encode_token
+from gee.local.assets.store import AssetStore
 from gee.local.context import Context, Library, working
-from gee.local.descriptions import describe_image
 from gee.local.errors import EngineError
-from gee.local.geometries import Geometry
-from gee.local.iam import Identity
-from gee.local.images import Image, output_grid, region_grid
-from gee.local.listing import decode_token, encode_token
+from gee.local.geometry.geometries import Geometry
+from gee.local.geometry.projections import Grid, Projection, crs_of
 from gee.local.messages import (
     ComputeFeatures,
     ComputePixels,
@@ -40,9 +41,9 @@ from gee.local.messages import (
     PixelGrid,
     Rendering,
 )
-from gee.local.pixels import TileCache
-from gee.local.projections import Grid, Projection, crs_of
-from gee.local.store import AssetStore
+from gee.local.raster.images import Image, output_grid, region_grid
+from gee.local.raster.pixels import TileCache
+from gee.local.results import encoding, rasters, tables
 from gee.local.values import Collection, Feature
 
 CACHE_BYTES = 384 << 20  # of native tiles, for all requests together

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic.alias_generators import to_camel
 
 from gee.local.errors import EngineError
-from gee.local.projections import Transform
+from gee.local.geometry.projections import Transform
 
 
 class Message(BaseModel):

@@ -18,7 +18,7 @@ from gee.local.context import charge
 from gee.local.limits import ELEMENTS_PER_APPLICATION
 
 if TYPE_CHECKING:
-    from gee.local.geometries import Geometry
+    from gee.local.geometry.geometries import Geometry
 
 Function = Callable[..., Any]
 """An algorithm value: a function of the client's, or a named algorithm."""

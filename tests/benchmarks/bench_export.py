@@ -18,7 +18,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
 from gee.connection import connect
-from gee.local.process import start
+from gee.local.rest.process import start
 
 PROJECT = "my-project"
 

@@ -26,10 +26,10 @@ from scipy import signal
 import gee.local.algorithms  # noqa: F401  (registers the algorithms)
 from gee.local import graph
 from gee.local.context import Context, working
-from gee.local.images import Band, Image
-from gee.local.pixels import Raster, TileCache
-from gee.local.projections import Grid, Projection
-from gee.local.resampling import SourcePixels
+from gee.local.geometry.projections import Grid, Projection
+from gee.local.raster.images import Band, Image
+from gee.local.raster.pixels import Raster, TileCache
+from gee.local.raster.resampling import SourcePixels
 from gee.local.values import FLOAT, Collection
 
 UTM = Projection("EPSG:32650", (1000.0, 0.0, 0.0, 0.0, -1000.0, 4_000_000.0))

@@ -17,7 +17,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from gee.local.process import start
+from gee.local.rest.process import start
 
 CLIENTS = 8
 REQUESTS = 60  # of each client, after one that warms up
@@ -27,7 +27,9 @@ BODY = json.dumps({"expression": {"result": "0", "values": {"0": {"constantValue
 def first_answer(state: Path) -> tuple[float, float]:
     """Seconds from the start of a server to its first value, and of its imports alone."""
     began = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import gee.local.assembly, gee.local.server, uvicorn"], check=True)
+    subprocess.run(
+        [sys.executable, "-c", "import gee.local.rest.assembly, gee.local.rest.server, uvicorn"], check=True
+    )
     imports = time.perf_counter() - began
     began = time.perf_counter()
     child = start(state)

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from gee.local.comparison import identity
 from gee.local.errors import EngineError
-from gee.local.filters import field_of
-from gee.local.ordering import by_value, is_number, plain
 from gee.local.registry import algorithm, apply, type_name
+from gee.local.scalars.comparison import identity
+from gee.local.scalars.ordering import by_value, is_number, plain
+from gee.local.selection.filters import field_of
 from gee.local.values import Collection
 
 MAX_CLASSES = 10_000  # rows of an error matrix: "the values are expected to be small"

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gee.local import limits
-from gee.local.elementwise import INT64, OPERATIONS, Operation, saturating_cast
 from gee.local.errors import EngineError
-from gee.local.promotions import array_of
-from gee.local.reducers import Reducer
+from gee.local.reduction.reducers import Reducer
 from gee.local.registry import algorithm
+from gee.local.scalars.elementwise import INT64, OPERATIONS, Operation, saturating_cast
+from gee.local.scalars.promotions import array_of
 from gee.local.values import PixelType, type_of
 
 Array = NDArray[Any]

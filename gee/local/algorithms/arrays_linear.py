@@ -14,9 +14,9 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from gee.local import limits
-from gee.local.elementwise import INT64
 from gee.local.errors import EngineError
 from gee.local.registry import algorithm
+from gee.local.scalars.elementwise import INT64
 
 Array = NDArray[Any]
 MAX_WORK = 10**9  # rows x columns x the smaller of both: seconds for a decomposition, which cannot be stopped

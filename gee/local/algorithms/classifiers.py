@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from gee.local import learners
 from gee.local.algorithms.confusion import ConfusionMatrix, counted
-from gee.local.classifiers import (
+from gee.local.context import current
+from gee.local.errors import EngineError
+from gee.local.learning import learners
+from gee.local.learning.classifiers import (
     MODES,
     Classifier,
     Learner,
@@ -27,12 +29,10 @@ from gee.local.classifiers import (
     ready,
     training_rows,
 )
-from gee.local.context import current
-from gee.local.errors import EngineError
-from gee.local.images import Image, pointwise
-from gee.local.pixels import Raster, digest, masks_intersect
+from gee.local.learning.trees import Forest, forest_of
+from gee.local.raster.images import Image, pointwise
+from gee.local.raster.pixels import Raster, digest, masks_intersect
 from gee.local.registry import algorithm, promotion
-from gee.local.trees import Forest, forest_of
 from gee.local.values import Collection, Element
 
 

@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from gee.local import clusters
 from gee.local.algorithms.classifiers import applied, labelled
-from gee.local.classifiers import Output, training_rows
-from gee.local.clusters import Clusters, metric_of
 from gee.local.context import current
 from gee.local.errors import EngineError
-from gee.local.images import Image
-from gee.local.pixels import digest
+from gee.local.learning import clusters
+from gee.local.learning.classifiers import Output, training_rows
+from gee.local.learning.clusters import Clusters, metric_of
+from gee.local.learning.trees import Rows
+from gee.local.raster.images import Image
+from gee.local.raster.pixels import digest
 from gee.local.registry import algorithm, promotion
-from gee.local.trees import Rows
 from gee.local.values import Collection, type_of
 
 

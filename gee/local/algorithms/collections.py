@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from gee.local.comparison import identity
 from gee.local.context import current
 from gee.local.errors import EngineError
-from gee.local.filter_expressions import parse
-from gee.local.filters import Filter, field_of
-from gee.local.ordering import plain, same, sort_order
-from gee.local.reducers import Reducer, as_values, boxed
+from gee.local.reduction.reducers import Reducer, as_values, boxed
 from gee.local.registry import algorithm, promotion, type_name
+from gee.local.scalars.comparison import identity
+from gee.local.scalars.ordering import plain, same, sort_order
+from gee.local.selection.filter_expressions import parse
+from gee.local.selection.filters import Filter, field_of
 from gee.local.values import Collection, Element, Feature, Function
 
 INDEX = "system:index"

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from gee.local import calendar, limits
-from gee.local.dateformats import ISO_PATTERN, formatted, parsed
+from gee.local import limits
 from gee.local.errors import EngineError
-from gee.local.promotions import as_date
 from gee.local.registry import algorithm, type_name
+from gee.local.scalars import calendar
+from gee.local.scalars.dateformats import ISO_PATTERN, formatted, parsed
+from gee.local.scalars.promotions import as_date
 from gee.local.values import Collection, Date, DateRange, Feature
 
 _INFINITY = float("inf")

@@ -8,9 +8,9 @@ from typing import Any
 from gee.local.algorithms.arrays import concatenated
 from gee.local.algorithms.lists import of_type
 from gee.local.errors import EngineError
-from gee.local.javatext import expression
-from gee.local.promotions import as_array
 from gee.local.registry import algorithm, type_name
+from gee.local.scalars.javatext import expression
+from gee.local.scalars.promotions import as_array
 
 Entries = dict[str, Any]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from gee.local.errors import EngineError
-from gee.local.filters import geometry_of
 from gee.local.registry import algorithm, apply, promote, promotion, type_name
+from gee.local.selection.filters import geometry_of
 from gee.local.values import Element, ErrorMargin
 
 SYSTEM = "system:"

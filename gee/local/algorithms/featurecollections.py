@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from gee.local import limits
 from gee.local.algorithms.collections import INDEX
 from gee.local.errors import EngineError
-from gee.local.filters import geometry_of
-from gee.local.geodesy import path_metres
-from gee.local.geometries import Geometry
-from gee.local.ordering import is_number, plain
-from gee.local.projections import Projection
+from gee.local.geometry.geodesy import path_metres
+from gee.local.geometry.geometries import Geometry
+from gee.local.geometry.projections import Projection
+from gee.local.geometry.shapes import parts_of
 from gee.local.registry import algorithm, apply, promote
-from gee.local.shapes import parts_of
+from gee.local.scalars.ordering import is_number, plain
+from gee.local.selection.filters import geometry_of
 from gee.local.values import Collection, ErrorMargin, Feature
 
 Points = NDArray[np.float64]

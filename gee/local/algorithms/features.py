@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from gee.local.algorithms.geometries import geometry_of
 from gee.local.errors import EngineError
-from gee.local.geometries import Geometry
-from gee.local.images import Image
-from gee.local.javatext import expression
+from gee.local.geometry.geometries import Geometry
+from gee.local.raster.images import Image
 from gee.local.registry import algorithm, promotion
+from gee.local.scalars.javatext import expression
 from gee.local.values import Collection, Element, Feature
 
 _A_COLLECTION = (

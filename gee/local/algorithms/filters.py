@@ -8,10 +8,12 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from gee.local import relations
 from gee.local.errors import EngineError
-from gee.local.filter_expressions import negation, parse
-from gee.local.filters import (
+from gee.local.registry import algorithm, apply, promotion
+from gee.local.scalars.ordering import before, is_number, plain
+from gee.local.selection import relations
+from gee.local.selection.filter_expressions import negation, parse
+from gee.local.selection.filters import (
     EVERYTHING,
     TIME,
     All,
@@ -25,8 +27,6 @@ from gee.local.filters import (
     field_of,
     geometry_of,
 )
-from gee.local.ordering import before, is_number, plain
-from gee.local.registry import algorithm, apply, promotion
 from gee.local.values import Element, ErrorMargin
 
 

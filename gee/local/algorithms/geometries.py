@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 import shapely
 
-from gee.local import s2
 from gee.local.errors import EngineError
-from gee.local.geodesy import LON_LAT, MapPlane
-from gee.local.geometries import EVERYWHERE, Geometry
-from gee.local.images import Image
-from gee.local.overlay import EMPTY
-from gee.local.projections import Projection, is_geographic
+from gee.local.geometry import s2
+from gee.local.geometry.geodesy import LON_LAT, MapPlane
+from gee.local.geometry.geometries import EVERYWHERE, Geometry
+from gee.local.geometry.overlay import EMPTY
+from gee.local.geometry.projections import Projection, is_geographic
+from gee.local.geometry.shapes import coordinates_of, members_of, parts_of, shape_of
+from gee.local.raster.images import Image
 from gee.local.registry import algorithm, promotion
-from gee.local.shapes import coordinates_of, members_of, parts_of, shape_of
 from gee.local.values import Collection, ErrorMargin, Feature
 
 _NESTING = {

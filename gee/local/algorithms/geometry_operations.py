@@ -16,17 +16,17 @@ from typing import Any
 import numpy as np
 import shapely
 
-from gee.local import overlay
 from gee.local.algorithms.geometries import geometry_of, metres_of
 from gee.local.algorithms.projections import at_scale
 from gee.local.context import charge
 from gee.local.errors import EngineError
-from gee.local.geodesy import LON_LAT, Points, great_circle, path_metres, straight
-from gee.local.geometries import Geometry
+from gee.local.geometry import overlay
+from gee.local.geometry.geodesy import LON_LAT, Points, great_circle, path_metres, straight
+from gee.local.geometry.geometries import Geometry
+from gee.local.geometry.projections import Projection, covering
+from gee.local.geometry.shapes import members_of, parts_of
 from gee.local.limits import ELEMENTS_PER_APPLICATION
-from gee.local.projections import Projection, covering
 from gee.local.registry import algorithm, signatures
-from gee.local.shapes import members_of, parts_of
 from gee.local.values import Collection, Element, ErrorMargin, Feature
 
 Margin = ErrorMargin | None

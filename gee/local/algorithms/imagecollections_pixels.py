@@ -10,11 +10,11 @@ import numpy as np
 
 from gee import limits
 from gee.local.errors import EngineError
-from gee.local.images import Band, Image, footprint_of, unique_names
-from gee.local.pixels import Pixels, Pointwise, Raster, nothing, shape_of
-from gee.local.projections import WGS84, Grid, Projection
-from gee.local.reducers import Reducer
-from gee.local.reductions import check_inputs, reduced_bands
+from gee.local.geometry.projections import WGS84, Grid, Projection
+from gee.local.raster.images import Band, Image, footprint_of, unique_names
+from gee.local.raster.pixels import Pixels, Pointwise, Raster, nothing, shape_of
+from gee.local.raster.reductions import check_inputs, reduced_bands
+from gee.local.reduction.reducers import Reducer
 from gee.local.registry import algorithm, apply
 from gee.local.values import Collection, PixelType
 

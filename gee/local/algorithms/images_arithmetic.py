@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gee.local.elementwise import OPERATIONS, Operation
 from gee.local.errors import EngineError
-from gee.local.images import Band, Image, paired, pointwise
-from gee.local.pixels import Raster, masks_intersect
+from gee.local.raster.images import Band, Image, paired, pointwise
+from gee.local.raster.pixels import Raster, masks_intersect
 from gee.local.registry import algorithm, signatures
+from gee.local.scalars.elementwise import OPERATIONS, Operation
 from gee.local.values import PixelType
 
 

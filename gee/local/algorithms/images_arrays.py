@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from gee.local.algorithms import arrays, arrays_linear
 from gee.local.algorithms.reducers import reduce_array
-from gee.local.array_pixels import OnePixel, WholeTile, lifted
 from gee.local.errors import EngineError
-from gee.local.images import Band, Image, constant_image, paired, pointwise, several
-from gee.local.pixels import Pointwise, Raster
-from gee.local.reducers import Reducer
+from gee.local.raster.array_pixels import OnePixel, WholeTile, lifted
+from gee.local.raster.images import Band, Image, constant_image, paired, pointwise, several
+from gee.local.raster.pixels import Pointwise, Raster
+from gee.local.reduction.reducers import Reducer
 from gee.local.registry import algorithm
 from gee.local.values import DOUBLE, PixelType, type_of
 

@@ -12,8 +12,9 @@ import numpy as np
 from gee.local.algorithms.strings import replace as replaced
 from gee.local.context import current
 from gee.local.errors import EngineError
-from gee.local.geometries import EVERYWHERE, Geometry
-from gee.local.images import (
+from gee.local.geometry.geometries import EVERYWHERE, Geometry
+from gee.local.geometry.projections import WGS84, Projection
+from gee.local.raster.images import (
     Band,
     Image,
     check_bands,
@@ -23,10 +24,9 @@ from gee.local.images import (
     saturated,
     unique_names,
 )
-from gee.local.javatext import expression
-from gee.local.pixels import Pointwise, Raster, nothing
-from gee.local.projections import WGS84, Projection
+from gee.local.raster.pixels import Pointwise, Raster, nothing
 from gee.local.registry import algorithm, apply, promote
+from gee.local.scalars.javatext import expression
 from gee.local.values import Date, ErrorMargin, PixelType
 
 

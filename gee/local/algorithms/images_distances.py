@@ -15,10 +15,10 @@ from scipy import ndimage
 
 from gee.local.algorithms.images_neighbourhoods import Padded, around, matrix_on, neighbours, refuse_arrays
 from gee.local.errors import EngineError
-from gee.local.images import Band, Image
-from gee.local.kernels import Kernel
-from gee.local.pixels import Raster, Surrounded
-from gee.local.projections import Grid
+from gee.local.geometry.projections import Grid
+from gee.local.raster.images import Band, Image
+from gee.local.raster.kernels import Kernel
+from gee.local.raster.pixels import Raster, Surrounded
 from gee.local.registry import algorithm
 from gee.local.values import FLOAT
 

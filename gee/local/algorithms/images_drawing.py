@@ -22,13 +22,13 @@ from shapely.geometry.base import BaseGeometry
 
 from gee.local.algorithms.images_visualization import BYTE, RGB, Colour, colour
 from gee.local.errors import EngineError
-from gee.local.filters import geometry_of
-from gee.local.geometries import Geometry
-from gee.local.images import Band, Image, saturated
-from gee.local.pixels import Located, Pick, Pointwise, Raster, digest
-from gee.local.projections import WGS84, Grid
-from gee.local.regions import key_of
+from gee.local.geometry.geometries import Geometry
+from gee.local.geometry.projections import WGS84, Grid
+from gee.local.raster.images import Band, Image, saturated
+from gee.local.raster.pixels import Located, Pick, Pointwise, Raster, digest
+from gee.local.raster.regions import key_of
 from gee.local.registry import algorithm
+from gee.local.selection.filters import geometry_of
 from gee.local.values import Collection
 
 FILL_OPACITY = 0.66  # description of Collection.style, fillColor

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gee.local import expressions
 from gee.local.algorithms.images_bands import selected
 from gee.local.algorithms.numbers import CONSTANTS
 from gee.local.errors import EngineError
-from gee.local.images import Band, Image, as_image, paired, pointwise
-from gee.local.pixels import Raster, masks_intersect, shape_of
+from gee.local.raster.images import Band, Image, as_image, paired, pointwise
+from gee.local.raster.pixels import Raster, masks_intersect, shape_of
 from gee.local.registry import algorithm, apply, signatures
+from gee.local.scalars import expressions
 from gee.local.values import DOUBLE, PixelType
 
 Channel = NDArray[np.float64]

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from gee.local.algorithms.images_neighbourhoods import Padded, refuse_arrays
 from gee.local.errors import EngineError
-from gee.local.images import Band, Image, several
-from gee.local.pixels import Raster, Surrounded
-from gee.local.projections import METRES_PER_DEGREE, Grid, crs_of, is_geographic, transformer
+from gee.local.geometry.projections import METRES_PER_DEGREE, Grid, crs_of, is_geographic, transformer
+from gee.local.raster.images import Band, Image, several
+from gee.local.raster.pixels import Raster, Surrounded
 from gee.local.registry import algorithm
 from gee.local.values import DOUBLE, FLOAT, PixelType
 

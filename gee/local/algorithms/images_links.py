@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from gee.local.errors import EngineError
-from gee.local.images import Band, Image
-from gee.local.pixels import Pointwise, Raster, nothing
+from gee.local.raster.images import Band, Image
+from gee.local.raster.pixels import Pointwise, Raster, nothing
 from gee.local.registry import algorithm
 from gee.local.values import Collection
 

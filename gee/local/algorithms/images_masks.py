@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gee.local.errors import EngineError
-from gee.local.geometries import Geometry
-from gee.local.images import Band, Image, as_image, pointwise
-from gee.local.pixels import Located, Pointwise, Raster, masks_intersect
-from gee.local.regions import common, inside, key_of
+from gee.local.geometry.geometries import Geometry
+from gee.local.raster.images import Band, Image, as_image, pointwise
+from gee.local.raster.pixels import Located, Pointwise, Raster, masks_intersect
+from gee.local.raster.regions import common, inside, key_of
 from gee.local.registry import algorithm, promote
 from gee.local.values import Collection, PixelType
 

@@ -17,14 +17,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gee.local import kernels
 from gee.local.errors import EngineError
-from gee.local.images import Band, Image, common_projection, several
-from gee.local.kernels import Kernel, Weights
-from gee.local.pixels import Pixels, Raster, Surrounded, masks_intersect
-from gee.local.projections import Grid
-from gee.local.reducers import Reducer
-from gee.local.reductions import check_inputs
+from gee.local.geometry.projections import Grid
+from gee.local.raster import kernels
+from gee.local.raster.images import Band, Image, common_projection, several
+from gee.local.raster.kernels import Kernel, Weights
+from gee.local.raster.pixels import Pixels, Raster, Surrounded, masks_intersect
+from gee.local.raster.reductions import check_inputs
+from gee.local.reduction.reducers import Reducer
 from gee.local.registry import algorithm, apply
 from gee.local.values import DOUBLE, FLOAT, PixelType
 

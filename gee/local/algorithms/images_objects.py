@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from gee.local.algorithms.images_neighbourhoods import matrix_on, neighbours, refuse_arrays
 from gee.local.errors import EngineError
-from gee.local.images import Band, Image, several
-from gee.local.kernels import Kernel
-from gee.local.pixels import Raster, Surrounded
-from gee.local.projections import Grid, Projection
-from gee.local.reducers import Reducer, Result
-from gee.local.reductions import check_inputs
+from gee.local.geometry.projections import Grid, Projection
+from gee.local.raster.images import Band, Image, several
+from gee.local.raster.kernels import Kernel
+from gee.local.raster.pixels import Raster, Surrounded
+from gee.local.raster.reductions import check_inputs
+from gee.local.reduction.reducers import Reducer, Result
 from gee.local.registry import algorithm
 from gee.local.values import PixelType
 

@@ -9,17 +9,17 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gee.local.aggregation import Aggregated
 from gee.local.errors import EngineError
-from gee.local.geometries import Geometry
-from gee.local.images import INVALID_DEFAULT, Band, Image, several
-from gee.local.noise import normal_noise, uniform_noise
-from gee.local.pixels import Constant, Located, Pick, Raster
-from gee.local.projections import WGS84, Grid, Projection, covering, is_geographic, transformer
-from gee.local.reducers import Reducer
+from gee.local.geometry.geometries import Geometry
+from gee.local.geometry.projections import WGS84, Grid, Projection, covering, is_geographic, transformer
+from gee.local.raster.aggregation import Aggregated
+from gee.local.raster.images import INVALID_DEFAULT, Band, Image, several
+from gee.local.raster.noise import normal_noise, uniform_noise
+from gee.local.raster.pixels import Constant, Located, Pick, Raster
+from gee.local.raster.resampling import Reprojected, Resampled, SourcePixels, read_computed
+from gee.local.raster.resampling import resample as resample_pixels
+from gee.local.reduction.reducers import Reducer
 from gee.local.registry import algorithm
-from gee.local.resampling import Reprojected, Resampled, SourcePixels, read_computed
-from gee.local.resampling import resample as resample_pixels
 from gee.local.values import FLOAT, PixelType
 
 _METHODS = ("bilinear", "bicubic")

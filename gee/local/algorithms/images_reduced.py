@@ -7,11 +7,11 @@ from typing import Any
 
 from gee.local.algorithms.images_bands import cast_band
 from gee.local.errors import EngineError
-from gee.local.images import Band, Image
-from gee.local.pixels import Pointwise, Raster, nothing
-from gee.local.projections import WGS84
-from gee.local.reducers import Reducer
-from gee.local.reductions import reduced_bands
+from gee.local.geometry.projections import WGS84
+from gee.local.raster.images import Band, Image
+from gee.local.raster.pixels import Pointwise, Raster, nothing
+from gee.local.raster.reductions import reduced_bands
+from gee.local.reduction.reducers import Reducer
 from gee.local.registry import algorithm, apply, promote
 from gee.local.values import Collection, PixelType
 

@@ -12,16 +12,16 @@ import shapely
 from numpy.typing import NDArray
 
 from gee.local.errors import EngineError
-from gee.local.geometries import Geometry
-from gee.local.images import Image, aggregation_projection, coarsened, region_grid, saturated
-from gee.local.noise import uniform_noise
-from gee.local.pixels import Raster
-from gee.local.projections import Projection, transformer
-from gee.local.reducers import Reducer
-from gee.local.regions import inside
+from gee.local.geometry.geometries import Geometry
+from gee.local.geometry.projections import Projection, transformer
+from gee.local.raster.images import Image, aggregation_projection, coarsened, region_grid, saturated
+from gee.local.raster.noise import uniform_noise
+from gee.local.raster.pixels import Raster
+from gee.local.raster.regions import inside
+from gee.local.raster.zonal import Part, Reduction, parts, reduce_regions
+from gee.local.reduction.reducers import Reducer
 from gee.local.registry import algorithm
 from gee.local.values import Collection, Date, Feature
-from gee.local.zonal import Part, Reduction, parts, reduce_regions
 
 _LOTTERY = 0x1077E4  # else a sample of random numbers of the same seed would hold only the small ones
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from gee.local.algorithms.images_gradients import ground_gradient
 from gee.local.algorithms.images_neighbourhoods import refuse_arrays
-from gee.local.images import Band, Image
-from gee.local.pixels import Raster, Surrounded
-from gee.local.projections import Grid
+from gee.local.geometry.projections import Grid
+from gee.local.raster.images import Band, Image
+from gee.local.raster.pixels import Raster, Surrounded
 from gee.local.registry import algorithm
 from gee.local.values import FLOAT, PixelType
 

@@ -20,17 +20,17 @@ from shapely.geometry.base import BaseGeometry
 from gee.local.algorithms.images_drawing import Layer, burn
 from gee.local.algorithms.images_objects import EIGHT, FOUR, Objects, connected, reduce_groups
 from gee.local.errors import EngineError
-from gee.local.filters import geometry_of
-from gee.local.geodesy import SPHERE_RADIUS
-from gee.local.geometries import Geometry
-from gee.local.images import Band, Image, aggregation_projection, coarsened, region_grid, several
-from gee.local.pixels import Located, Raster
-from gee.local.projections import WGS84, Grid, Projection, transformer
-from gee.local.reducers import Reducer, as_values
-from gee.local.regions import inside
+from gee.local.geometry.geodesy import SPHERE_RADIUS
+from gee.local.geometry.geometries import Geometry
+from gee.local.geometry.projections import WGS84, Grid, Projection, transformer
+from gee.local.raster.images import Band, Image, aggregation_projection, coarsened, region_grid, several
+from gee.local.raster.pixels import Located, Raster
+from gee.local.raster.regions import inside
+from gee.local.raster.zonal import Reduction
+from gee.local.reduction.reducers import Reducer, as_values
 from gee.local.registry import algorithm, apply
+from gee.local.selection.filters import geometry_of
 from gee.local.values import DOUBLE, Collection, Feature
-from gee.local.zonal import Reduction
 
 Floats = NDArray[np.float64]
 

@@ -19,8 +19,8 @@ from PIL import ImageColor
 from gee.local.algorithms.images_bands import selected
 from gee.local.algorithms.images_neighbourhoods import refuse_arrays
 from gee.local.errors import EngineError
-from gee.local.images import Band, Image, pointwise, several
-from gee.local.pixels import Pointwise, Raster, masks_intersect
+from gee.local.raster.images import Band, Image, pointwise, several
+from gee.local.raster.pixels import Pointwise, Raster, masks_intersect
 from gee.local.registry import algorithm
 from gee.local.values import PixelType
 

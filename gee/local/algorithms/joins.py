@@ -7,10 +7,10 @@ from itertools import islice
 from typing import Any
 
 from gee.local.algorithms.collections import INDEX
-from gee.local.filters import Filter
-from gee.local.joins import Join, measure
-from gee.local.ordering import sort_order
 from gee.local.registry import algorithm, promotion
+from gee.local.scalars.ordering import sort_order
+from gee.local.selection.filters import Filter
+from gee.local.selection.joins import Join, measure
 from gee.local.values import Collection, Feature
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from gee.local import kernels
-from gee.local.kernels import Kernel
+from gee.local.raster import kernels
+from gee.local.raster.kernels import Kernel
 from gee.local.registry import algorithm, promotion
 
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from gee.local import limits
-from gee.local.comparison import identity, same
 from gee.local.context import charge
 from gee.local.errors import EngineError
-from gee.local.filters import Filter
-from gee.local.javatext import text_of
-from gee.local.ordering import sort_order
 from gee.local.registry import algorithm, promote, type_name
+from gee.local.scalars.comparison import identity, same
+from gee.local.scalars.javatext import text_of
+from gee.local.scalars.ordering import sort_order
+from gee.local.selection.filters import Filter
 from gee.local.values import Element
 
 Values = list[Any]

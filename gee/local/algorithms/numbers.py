@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from gee.local import expressions
-from gee.local.elementwise import INT64, OPERATIONS, Operation
 from gee.local.errors import EngineError
-from gee.local.javatext import format_number
 from gee.local.registry import algorithm, apply, promote, signatures
+from gee.local.scalars import expressions
+from gee.local.scalars.elementwise import INT64, OPERATIONS, Operation
+from gee.local.scalars.javatext import format_number
 from gee.local.values import DOUBLE, PixelType
 
 _LONG = PixelType("int", *INT64)

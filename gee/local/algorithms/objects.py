@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from gee.local.comparison import same
-from gee.local.encoding import encode
 from gee.local.errors import EngineError
 from gee.local.registry import algorithm, type_name
+from gee.local.results.encoding import encode
+from gee.local.scalars.comparison import same
 from gee.local.values import ErrorMargin
 
 

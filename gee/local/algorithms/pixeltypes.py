@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from gee.local.errors import EngineError
-from gee.local.promotions import PIXEL_TYPES, as_pixel_type
 from gee.local.registry import algorithm
+from gee.local.scalars.promotions import PIXEL_TYPES, as_pixel_type
 from gee.local.values import PixelType
 
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from gee.local.errors import EngineError
-from gee.local.projections import Projection, Transform, crs_of
+from gee.local.geometry.projections import Projection, Transform, crs_of
 from gee.local.registry import algorithm, promotion
 
 _CODE = re.compile(r"[A-Za-z_-]+:\d+")

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gee.local import reducers_combined as combined
-from gee.local import reducers_moments as moments
-from gee.local import reducers_order as order
-from gee.local import reducers_regression as regression
-from gee.local import reducers_running as running
 from gee.local.errors import EngineError
-from gee.local.reducers import Reducer, as_values
+from gee.local.reduction import combined as combined
+from gee.local.reduction import moments as moments
+from gee.local.reduction import order as order
+from gee.local.reduction import regression as regression
+from gee.local.reduction import running as running
+from gee.local.reduction.reducers import Reducer, as_values
 from gee.local.registry import algorithm, apply, promotion
 
 if TYPE_CHECKING:
-    from gee.local.images import Image
+    from gee.local.raster.images import Image
 
 _ALIASES = {"allNonZero": "and", "anyNonZero": "or"}
 

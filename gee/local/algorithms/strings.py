@@ -9,8 +9,8 @@ from typing import Any
 from gee.local import limits
 from gee.local.context import charge
 from gee.local.errors import EngineError
-from gee.local.javatext import encode_json, expression, text_of
 from gee.local.registry import algorithm
+from gee.local.scalars.javatext import encode_json, expression, text_of
 
 _BLANKS = "".join(map(chr, range(ord(" ") + 1)))  # what Java's String.trim removes
 _REFERENCE = re.compile(r"\\(.)|\$(\d)", re.DOTALL)

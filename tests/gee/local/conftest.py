@@ -18,12 +18,12 @@ from google.cloud import storage as cloud
 
 import gee.local.algorithms  # noqa: F401  (registers the algorithms)
 from gee.local import graph
-from gee.local.api import Api
-from gee.local.assembly import assemble
+from gee.local.assets.iam import LOCAL_USER, Identity
 from gee.local.context import Context, working
-from gee.local.iam import LOCAL_USER, Identity
-from gee.local.pixels import TileCache
-from gee.local.storage import start_storage
+from gee.local.raster.pixels import TileCache
+from gee.local.rest.api import Api
+from gee.local.rest.assembly import assemble
+from gee.local.rest.storage import start_storage
 
 
 @pytest.fixture(scope="session")

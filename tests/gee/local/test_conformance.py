@@ -17,8 +17,8 @@ import pytest
 
 from gee.local import graph
 from gee.local.context import Context, working
-from gee.local.encoding import encode
 from gee.local.errors import EngineError
+from gee.local.results.encoding import encode
 
 EXAMPLES = Path(__file__).parents[4] / "shared" / "conformance" / "documented_examples.json"
 ALLOWED_SHARE = 0.03

@@ -10,11 +10,11 @@ import pytest
 
 from gee.local.engine import displayable, requested_grid, tile_grid
 from gee.local.errors import EngineError
-from gee.local.geometries import Geometry
-from gee.local.images import Band, Image, constant_image
+from gee.local.geometry.geometries import Geometry
+from gee.local.geometry.projections import Grid, Projection
 from gee.local.messages import PixelGrid
-from gee.local.pixels import Constant
-from gee.local.projections import Grid, Projection
+from gee.local.raster.images import Band, Image, constant_image
+from gee.local.raster.pixels import Constant
 from gee.local.values import PixelType
 
 NATIVE = Projection("EPSG:4326", (0.5, 0.0, 100.0, 0.0, -0.5, 40.0))

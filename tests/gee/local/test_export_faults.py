@@ -20,9 +20,9 @@ import rasterio
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage as cloud
 
-from gee.local.assembly import assemble
-from gee.local.iam import LOCAL_USER as LOCAL
-from gee.local.process import Child, start
+from gee.local.assets.iam import LOCAL_USER as LOCAL
+from gee.local.rest.assembly import assemble
+from gee.local.rest.process import Child, start
 
 ROOT = "projects/my-project/assets"
 WAIT = 30.0

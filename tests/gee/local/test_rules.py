@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from gee.local.errors import EngineError
-from gee.local.images import Image
-from gee.local.projections import Grid, Projection
+from gee.local.geometry.projections import Grid, Projection
+from gee.local.raster.images import Image
 
 UTM = Projection("EPSG:32650", (1000.0, 0.0, 400_000.0, 0.0, -1000.0, 3_600_000.0))
 GRID = Grid(UTM, 4, 3)

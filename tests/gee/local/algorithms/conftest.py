@@ -9,9 +9,9 @@ import ee
 import numpy as np
 import pytest
 
-from gee.local.images import Image
-from gee.local.pixels import Raster
-from gee.local.projections import Grid, Projection
+from gee.local.geometry.projections import Grid, Projection
+from gee.local.raster.images import Image
+from gee.local.raster.pixels import Raster
 
 UTM = Projection("EPSG:32650", (1000.0, 0.0, 400_000.0, 0.0, -1000.0, 3_600_000.0))
 GRID = Grid(UTM, 23, 17)

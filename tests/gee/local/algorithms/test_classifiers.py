@@ -8,9 +8,9 @@ import pytest
 from sklearn.ensemble import GradientBoostingRegressor, RandomForestClassifier, RandomForestRegressor
 from sklearn.tree import DecisionTreeRegressor
 
-from gee.local.encoding import encode
 from gee.local.errors import EngineError
-from gee.local.projections import Grid, Projection
+from gee.local.geometry.projections import Grid, Projection
+from gee.local.results.encoding import encode
 
 UTM = Projection("EPSG:32650", (1000.0, 0.0, 400_000.0, 0.0, -1000.0, 3_600_000.0))
 GRID = Grid(UTM, 20, 15)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from sklearn import ensemble, metrics, naive_bayes, neighbors, svm, tree
 
-from gee.local.encoding import encode
 from gee.local.errors import EngineError
+from gee.local.results.encoding import encode
 
 GENERATOR = np.random.default_rng(5)
 X = GENERATOR.integers(0, 100, (120, 3)).astype(float)

@@ -8,9 +8,9 @@ import pytest
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, calinski_harabasz_score
 
-from gee.local import clusters
 from gee.local.errors import EngineError
-from gee.local.projections import Grid, Projection
+from gee.local.geometry.projections import Grid, Projection
+from gee.local.learning import clusters
 
 GENERATOR = np.random.default_rng(11)
 MIDDLES = np.array([[0, 0], [100, 5], [50, 9], [0, 10]])

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from gee.local.encoding import encode
 from gee.local.errors import EngineError
+from gee.local.results.encoding import encode
 
 # Rows are actual classes, columns predicted ones.
 COUNTS = [[32, 0, 2, 1], [3, 5, 0, 1], [0, 4, 17, 3], [1, 0, 6, 20]]

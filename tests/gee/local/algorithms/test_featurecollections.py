@@ -9,7 +9,7 @@ import shapely
 
 from gee.local.algorithms.featurecollections import random_places
 from gee.local.errors import EngineError
-from gee.local.geometries import Geometry
+from gee.local.geometry.geometries import Geometry
 
 TALL = Geometry(shapely.box(0, 0, 10, 80), geodesic=False)
 

@@ -10,7 +10,7 @@ import pytest
 
 from gee import limits
 from gee.local.errors import EngineError
-from gee.local.projections import WGS84
+from gee.local.geometry.projections import WGS84
 from gee.local.values import PixelType
 
 CRS = "EPSG:32650"

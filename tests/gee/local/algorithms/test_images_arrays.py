@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from gee.local.errors import EngineError
-from gee.local.projections import Grid, Projection
+from gee.local.geometry.projections import Grid, Projection
 from gee.local.values import PixelType
 
 CRS = "EPSG:32650"

@@ -10,8 +10,8 @@ import pytest
 
 from gee.local.context import Context
 from gee.local.errors import EngineError
-from gee.local.images import Image
-from gee.local.projections import Projection
+from gee.local.geometry.projections import Projection
+from gee.local.raster.images import Image
 from gee.local.values import Date, PixelType
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyproj
 import pytest
 
-from gee.local.projections import Grid, Projection
+from gee.local.geometry.projections import Grid, Projection
 
 DEGREES = Grid(Projection("EPSG:4326", (0.01, 0.0, 117.0, 0.0, -0.01, 31.5)), 12, 9)
 MERCATOR = Grid(Projection("EPSG:3857", (600.0, 0.0, 1.3e7, 0.0, -600.0, 3.7e6)), 12, 9)

@@ -10,7 +10,7 @@ import pytest
 import shapely
 
 from gee.local.errors import EngineError
-from gee.local.projections import Grid
+from gee.local.geometry.projections import Grid
 from gee.local.values import PixelType
 
 CRS = "EPSG:32650"

@@ -11,8 +11,8 @@ from pyproj import Geod, Transformer
 from scipy import stats
 
 from gee.local.errors import EngineError
-from gee.local.images import output_grid
-from gee.local.projections import METRES_PER_DEGREE, WGS84, Grid, Projection
+from gee.local.geometry.projections import METRES_PER_DEGREE, WGS84, Grid, Projection
+from gee.local.raster.images import output_grid
 
 CRS = "EPSG:32650"
 TRANSFORM = (1000.0, 0.0, 400_000.0, 0.0, -1000.0, 3_600_000.0)

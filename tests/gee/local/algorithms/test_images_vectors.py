@@ -13,7 +13,7 @@ import shapely
 from scipy import ndimage
 
 from gee.local.errors import EngineError
-from gee.local.projections import Grid, Projection
+from gee.local.geometry.projections import Grid, Projection
 
 LEFT, TOP = 400_000, 3_600_000
 

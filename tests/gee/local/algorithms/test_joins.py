@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from gee.local.errors import EngineError
-from gee.local.joins import Secondary
 from gee.local.registry import apply as call
+from gee.local.selection.joins import Secondary
 from gee.local.values import Feature
 
 PRIMARY = [{"id": 1, "t": 0}, {"id": 2, "t": 10}, {"id": 3, "t": 20}, {"id": 4}]

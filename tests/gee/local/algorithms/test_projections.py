@@ -3,7 +3,7 @@ import pyproj
 import pytest
 
 from gee.local.errors import EngineError
-from gee.local.projections import Projection
+from gee.local.geometry.projections import Projection
 
 PARIS = (
     'PROJCS["NTF (Paris) / Lambert zone II", GEOGCS["NTF (Paris)", '

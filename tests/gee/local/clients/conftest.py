@@ -11,7 +11,7 @@ import pytest
 from ee import _state
 
 from gee.connection import connect, local_account
-from gee.local.process import Child, start
+from gee.local.rest.process import Child, start
 
 PROJECT = "my-project"
 

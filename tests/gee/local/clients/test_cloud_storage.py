@@ -6,7 +6,7 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
-from gee.local.process import Child
+from gee.local.rest.process import Child
 
 
 @pytest.fixture

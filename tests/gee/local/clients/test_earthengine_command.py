@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gee.local.process import Child
+from gee.local.rest.process import Child
 
 Command = Callable[..., str]
 

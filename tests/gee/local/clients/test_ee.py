@@ -18,7 +18,7 @@ import requests
 from google.oauth2 import service_account
 from PIL import Image
 
-from gee.local.process import Child
+from gee.local.rest.process import Child
 from gee.local.sources import catalogue
 from gee.local.sources.dataset import Window
 

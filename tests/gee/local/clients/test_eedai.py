@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from gee.local.process import Child
+from gee.local.rest.process import Child
 from gee.local.sources import catalogue
 from gee.local.sources.dataset import Window
 

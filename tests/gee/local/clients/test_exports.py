@@ -14,7 +14,7 @@ import rasterio
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
-from gee.local.process import Child
+from gee.local.rest.process import Child
 
 ROOT = "projects/my-project/assets"
 GRID = {"crs": "EPSG:32650", "crsTransform": [1000, 0, 400_000, 0, -1000, 3_600_000]}

@@ -30,7 +30,7 @@ import psutil
 import pytest
 
 from gee.local.errors import EngineError
-from gee.local.process import Child, start
+from gee.local.rest.process import Child, start
 
 Graph = dict[str, Any]
 

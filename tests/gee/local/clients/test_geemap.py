@@ -13,7 +13,7 @@ import pytest
 import requests
 from PIL import Image
 
-from gee.local.process import Child
+from gee.local.rest.process import Child
 
 SCRIPT = """
 import sys

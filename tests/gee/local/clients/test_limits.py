@@ -17,11 +17,11 @@ import ee
 import numpy as np
 import pytest
 
-from gee.local.database import Database
+from gee.local.assets.database import Database
+from gee.local.assets.iam import LOCAL_USER
+from gee.local.batch.tasks import TaskQueue
 from gee.local.errors import EngineError
-from gee.local.iam import LOCAL_USER
-from gee.local.process import Child
-from gee.local.tasks import TaskQueue
+from gee.local.rest.process import Child
 
 pytestmark = pytest.mark.usefixtures("client")
 

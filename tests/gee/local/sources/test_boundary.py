@@ -14,7 +14,6 @@ from shapely.geometry.base import BaseGeometry
 
 from gee.local.sources.boundary import BOUNDARIES
 
-REAL = Path(__file__).parents[5] / "shared/data/anhui/boundary.geojson"
 ANHUI_KM2 = 140_100
 
 
@@ -60,8 +59,7 @@ def test_cities_lie_in_their_province(
     assert [key for key, province in provinces.items() if province.contains(Point(lon, lat))] == [name]
 
 
-@pytest.mark.skipif(not REAL.exists(), reason="no real outline in shared/data")
-def test_anhui_is_where_it_really_is(provinces: dict[str, BaseGeometry]) -> None:
-    real = shape(json.loads(REAL.read_text())["features"][0]["geometry"])
+def test_anhui_is_where_it_really_is(provinces: dict[str, BaseGeometry], shared_data: Path) -> None:
+    real = shape(json.loads((shared_data / "anhui/boundary.geojson").read_text())["features"][0]["geometry"])
     drawn = provinces["Anhui"]
     assert drawn.intersection(real).area / drawn.union(real).area > 0.93

@@ -1,8 +1,8 @@
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
+import shapely.geometry
 
 from gee.local.sources.nature.landcover import (
     BARREN,
@@ -20,16 +20,12 @@ from gee.local.sources.nature.landcover import (
 )
 from gee.local.sources.nature.terrain import elevation, elevation_and_water, relief, water
 
-BOUNDARY = Path(__file__).parents[6] / "shared/data/anhui/boundary.geojson"
 LON, LAT = np.meshgrid(np.linspace(114.9, 119.6, 420), np.linspace(34.6, 29.4, 500))
 CODES = pft(LON, LAT, 2019)
 
 
-def test_shares_within_anhui_are_those_of_the_province():
-    shapely = pytest.importorskip("shapely")
-    if not BOUNDARY.exists():
-        pytest.skip(f"province outline not at {BOUNDARY}")
-    collection = json.loads(BOUNDARY.read_text(encoding="utf-8"))
+def test_shares_within_anhui_are_those_of_the_province(shared_data):
+    collection = json.loads((shared_data / "anhui/boundary.geojson").read_text(encoding="utf-8"))
     outline = shapely.union_all([shapely.geometry.shape(f["geometry"]) for f in collection["features"]])
     codes = CODES[shapely.contains_xy(outline, LON, LAT)]
     share = np.bincount(codes, minlength=12) / codes.size

@@ -1,12 +1,9 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
+import rasterio
 from scipy.ndimage import label
 
 from gee.local.sources.nature.terrain import elevation, elevation_and_water, relief, slope, water
-
-DATA = Path(__file__).parents[6] / "shared/data/anhui"
 
 
 def window(lon, lat, degrees, count=48):
@@ -85,12 +82,8 @@ def test_slope_is_the_gradient_of_the_elevation():
     assert slope(x, y).max() < 75
 
 
-def test_elevation_correlates_with_the_real_one_over_anhui():
-    rasterio = pytest.importorskip("rasterio")
-    path = DATA / "elevation_5min.tif"
-    if not path.exists():
-        pytest.skip(f"real elevation not at {path}")
-    with rasterio.open(path) as source:
+def test_elevation_correlates_with_the_real_one_over_anhui(shared_data):
+    with rasterio.open(shared_data / "anhui/elevation_5min.tif") as source:
         real, transform = source.read(1).astype(float), source.transform
     rows, cols = np.indices(real.shape)
     mean = np.zeros(real.shape)

@@ -1,0 +1,1 @@
+"""Batch tasks: exports and ingestions that outlive a request."""

@@ -1,0 +1,1 @@
+"""Geometries and projections: edges, areas and transforms on the ellipsoid and on maps."""

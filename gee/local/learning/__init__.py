@@ -1,0 +1,1 @@
+"""Classifiers and clusterers: trees from text, and methods trained on samples."""

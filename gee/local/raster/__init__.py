@@ -1,0 +1,1 @@
+"""Images and their lazy pixels: where, at what scale and from what each pixel is computed."""

@@ -1,0 +1,1 @@
+"""Reducers: many values into one, for lists, tables, regions and pixels alike."""

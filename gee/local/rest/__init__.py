@@ -1,0 +1,1 @@
+"""The REST API: from HTTP requests to values, pixels, assets and tasks."""

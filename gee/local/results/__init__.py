@@ -1,0 +1,1 @@
+"""Results as clients receive them: JSON, tables and encoded rasters."""

@@ -1,0 +1,1 @@
+"""Numbers, texts, dates and the operations that work element by element."""

@@ -1,0 +1,1 @@
+"""Filters and joins: which elements of a collection belong to a question."""
