@@ -108,7 +108,7 @@ class StoreLibrary:
         properties = {"system:id": asset.id, **asset.properties}
         dataset = self.find(asset.id) if asset.in_catalogue else None
         if dataset is not None:
-            return _of_dataset(dataset, properties)
+            return collection_of(dataset, properties)
         return Collection(
             {**properties, "system:version": asset.version}, self._images_of(asset), images=True
         )
@@ -133,11 +133,7 @@ class StoreLibrary:
             return self.stored.table(asset)
         dataset = self.find(asset.id)
         assert dataset is not None  # noqa: S101 - the store found it through the same catalogue
-        features = (
-            Feature({"system:index": f"{number:08x}", **properties}, Geometry.from_geojson(dict(geometry)))
-            for number, (geometry, properties) in enumerate(dataset.features())
-        )
-        return Collection({"system:id": asset.id, **asset.properties}, features)
+        return table_of(dataset, {"system:id": asset.id, **asset.properties})
 
     def _asset(self, asset_id: str, wanted: str) -> Asset:
         article = {IMAGE: "Image", IMAGE_COLLECTION: "ImageCollection", TABLE: "Collection"}[wanted]
@@ -155,7 +151,9 @@ class StoreLibrary:
         return asset
 
 
-def _of_dataset(dataset: Dataset, properties: Mapping[str, Any]) -> Collection:
+def collection_of(dataset: Dataset, properties: Mapping[str, Any]) -> Collection:
+    """The images of a dataset, made as they are asked for."""
+
     def between(start: float | None, end: float | None) -> Collection:
         def images() -> Iterable[Image]:
             low = None if start is None else int(start)
@@ -165,3 +163,12 @@ def _of_dataset(dataset: Dataset, properties: Mapping[str, Any]) -> Collection:
         return Collection(properties, images(), images=True, within=between)
 
     return between(None, None)
+
+
+def table_of(dataset: Dataset, properties: Mapping[str, Any]) -> Collection:
+    """The features of a dataset."""
+    features = (
+        Feature({"system:index": f"{number:08x}", **properties}, Geometry.from_geojson(dict(geometry)))
+        for number, (geometry, properties) in enumerate(dataset.features())
+    )
+    return Collection(properties, features)

@@ -12,7 +12,6 @@ from typing import Any
 
 import ee
 import pytest
-from ee import apitestcase
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage as cloud
 
@@ -24,15 +23,6 @@ from gee.local.raster.pixels import TileCache
 from gee.local.rest.api import Api
 from gee.local.rest.assembly import assemble
 from gee.local.rest.storage import start_storage
-
-
-@pytest.fixture(scope="session")
-def offline_client() -> Iterator[None]:
-    """The ee client with the algorithm list it ships, and no network."""
-    case = apitestcase.ApiTestCase("run")
-    case.InitializeApi()
-    yield
-    ee.Reset()
 
 
 @pytest.fixture
