@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -305,7 +306,11 @@ def test_ctrl_c_ends_a_training_with_130_and_nothing_written(trained, tmp_path):
         sys.executable, "-m", "pipeline.cli", "train", "--samples", str(trained.samples),
         "--study", str(trained.study), "--out", str(tmp_path / "model"),
     ]  # fmt: skip
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as running:
+    # What a shell puts in the background ignores the signal, and so would all its children.
+    listening = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(
+        command, cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=listening
+    ) as running:
         assert "random split" in running.stderr.readline()
         running.send_signal(signal.SIGINT)
         _, err = running.communicate(timeout=60)
