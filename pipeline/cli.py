@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from pipeline import local_commands
-from pipeline.errors import USER_MISTAKES, GeeSmapError
+from pipeline.errors import USER_MISTAKES, GeeSmapError, of_gee
 from pipeline.staging import without_nan
 
 INTERRUPTED = 130
@@ -72,6 +72,15 @@ def _say(as_json: bool, content: Mapping[str, Any]) -> bool:
     return as_json
 
 
+def _connect() -> str:
+    """Connect to the engine of the settings; gives its name."""
+    from gee.connection import connect
+    from pipeline.study import Settings
+
+    settings = Settings.load()
+    return connect(settings.engine, settings.project, settings.credentials).engine
+
+
 @app.command(epilog="Example: gee-smap init study.toml --example anhui-2019")
 def init(
     path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("study.toml"),
@@ -82,6 +91,62 @@ def init(
 
     write_template(path, example)
     typer.echo(f"{path} written. Edit it, then: gee-smap train --samples FILE --study {path} --out model")
+
+
+@app.command(epilog="Example: gee-smap doctor")
+def doctor(as_json: Json = False) -> None:
+    """Ask the engine about every source, and show what differs from what is known of it here."""
+    from pipeline import terminal
+    from pipeline.doctor import examine
+
+    with of_gee(), terminal.progress() as report:
+        engine = _connect()
+        findings, stamp = examine(report)
+    if _say(as_json, {
+        "engine": engine, "sources": [finding.as_dict() for finding in findings], "smap_time_stamp": stamp,
+    }):  # fmt: skip
+        return
+    terminal.show_rows(f"Sources on the {engine} engine", [finding.row() for finding in findings])
+    for finding in findings:
+        for difference in finding.differences:
+            terminal.show(f"differs: {finding.source.id} {difference}")
+        if finding.error:
+            terminal.show(f"failed: {finding.source.id}: {finding.error}", style="red")
+    terminal.show(f"SMAP: {stamp}")
+
+
+@app.command(epilog="Example: gee-smap plan --study study.toml")
+def plan(
+    study: Annotated[Path, typer.Option(help="The study, a TOML file.")],
+    checkpoints: Annotated[
+        str | None,
+        typer.Option(help="Asset folder for what is needed more than once."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Plan under both presets and show where they differ.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the export tasks of a study, with sizes, and refuse what breaks a limit; submits nothing."""
+    from pipeline import terminal
+    from pipeline.planning import plan as plan_
+    from pipeline.planning import preset_differences
+    from pipeline.study import PRESETS, Study
+
+    wanted = [Study.load(study, preset) for preset in PRESETS] if dry_run else [Study.load(study)]
+    with of_gee(), terminal.progress() as report:
+        _connect()
+        done = [plan_(one, study.parent, checkpoints, report) for one in wanted]
+    if _say(as_json, {
+        "plans": [one.as_dict() for one in done],
+        "preset_differences": preset_differences() if dry_run else [],
+    }):  # fmt: skip
+        return
+    for one in done:
+        terminal.show_rows(one.title(), one.rows())
+    if dry_run:
+        terminal.show_rows("Where the presets prepare the data differently", preset_differences())
+    terminal.show_notes(dict.fromkeys(note for one in done for note in one.notes()))
 
 
 @app.command(epilog="Example: gee-smap run --out gee-smap-run")

@@ -6,8 +6,11 @@ the two that the learning half raises itself.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
+from gee.errors import GeeError
 from models.errors import ModelFileError, SampleError
 
 
@@ -29,5 +32,19 @@ class DataError(GeeSmapError):
     exit_code = 2
 
 
+class EngineError(GeeSmapError):
+    """Earth Engine refuses a request, or does not answer."""
+
+
 USER_MISTAKES = (SampleError, ModelFileError)
 """Errors of ``models`` that end a command with exit code 2."""
+
+
+@contextmanager
+def of_gee() -> Iterator[None]:
+    """Turn the errors of ``gee`` into those that end a command with a message."""
+    try:
+        yield
+    except GeeError as error:
+        kind = ConfigError if error.mistake else EngineError
+        raise kind(str(error)) from error

@@ -6,32 +6,18 @@ As in ``cli``, commands only parse, call and print, and what they call is import
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from pipeline.errors import ConfigError, GeeSmapError
+from pipeline.errors import ConfigError, of_gee
 
 app = typer.Typer(no_args_is_help=True, help="A local Earth Engine: no account, simulated or own data.")
 
 State = Annotated[Path | None, typer.Option(help="Folder of assets, tasks and accounts; made when absent.")]
 DEFAULT_PORT = 0
-
-
-@contextmanager
-def _mapped() -> Iterator[None]:
-    """The errors of ``gee`` as those that end a command with a message."""
-    from gee.errors import GeeError
-
-    try:
-        yield
-    except GeeError as error:
-        kind = ConfigError if error.mistake else GeeSmapError
-        raise kind(str(error)) from error
 
 
 @app.command(epilog="Example: gee-smap local serve --port 8085 --with-storage")
@@ -42,7 +28,7 @@ def serve(
     project: Annotated[str, typer.Option(help="A project that is there from the start.")] = "my-project",
 ) -> None:
     """Serve the Earth Engine API on loopback until stopped; prints one line of JSON with the addresses."""
-    with _mapped():
+    with of_gee():
         from gee.connection import serve_local
 
         serve_local(port, state, with_storage=with_storage, project=project)
@@ -81,7 +67,7 @@ def account(
     project: Annotated[str | None, typer.Option(help="Of the account; its own name by default.")] = None,
 ) -> None:
     """Make a service account of the local engine, to try sharing with another identity."""
-    with _mapped():
+    with of_gee():
         from gee.connection import local_account
 
         path = out or Path(f"{name}.json")
@@ -109,7 +95,7 @@ def mount(
     as_json: Annotated[bool, typer.Option("--json", help="Print the asset as JSON.")] = False,
 ) -> None:
     """Serve rasters or a table of one's own under an asset id; the files stay where they are."""
-    with _mapped():
+    with of_gee():
         from gee.connection import mount_local
 
         done = mount_local(
@@ -131,7 +117,7 @@ def picture(
     state: State = None,
 ) -> None:
     """Draw the simulated sources over Anhui on one day, as the real client sees them."""
-    with _mapped():
+    with of_gee():
         from gee.connection import connect
         from pipeline import terminal
         from pipeline.local_picture import draw

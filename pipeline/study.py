@@ -28,6 +28,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gee.recipe import PAPER, Recipe
 from models.splits import BLOCK_KM, GAP_DAYS, MINIMUM_SAMPLES, N_FOLDS, TEST_SHARE, standard_splits
 from pipeline.columns import LAND_COVER, PREDICTORS, Column, mistakes
 from pipeline.errors import ConfigError
@@ -37,7 +38,11 @@ from pipeline.staging import whole
 SPLITS = tuple(split.name for split in standard_splits())
 PRESETS: dict[str, dict[str, dict[str, object]]] = {
     "recommended": {},
-    "paper": {"predictors": {"land_cover": "one-hot"}, "splits": {"names": ["random"]}},
+    "paper": {
+        "preparation": PAPER.model_dump(exclude_defaults=True),
+        "predictors": {"land_cover": "one-hot"},
+        "splits": {"names": ["random"]},
+    },
 }
 """What a preset sets where the study itself says nothing."""
 RESERVED = ("cell", "station", "lon", "lat", "date", "partition", "sm", *LAND_COVER)
@@ -271,6 +276,9 @@ class Study(Section):
     preset: Literal["recommended", "paper"] = Field(default="recommended", description="recommended or paper")
     region: Region | None = Field(default=None, description="where; not needed for a study of a ready table")
     period: Period | None = Field(default=None, description="when; not needed for a study of a ready table")
+    preparation: Recipe = Field(
+        default_factory=Recipe, description="how the sources become predictors and target"
+    )
     partitions: Partitions = Field(default_factory=Partitions, description="terrain partitions")
     samples: Samples = Field(default_factory=Samples, description="how a foreign table is read")
     predictors: Predictors = Field(default_factory=Predictors, description="what the models see")
@@ -297,11 +305,12 @@ class Study(Section):
         return self
 
     @classmethod
-    def load(cls, path: Path | str) -> Study:
+    def load(cls, path: Path | str, preset: str | None = None) -> Study:
         """Read a study file.
 
         Args:
             path: a TOML file; paths in it are seen from its folder and must exist.
+            preset: in place of the file's own; what the file says of single choices still holds.
 
         Raises:
             ConfigError: the file is missing or not TOML, or holds mistakes; all of them are listed.
@@ -313,10 +322,10 @@ class Study(Section):
             raise ConfigError(f"{path}: no such study file; write one with: gee-smap init {path}") from error
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path}: the study file cannot be read: {error}") from error
-        return cls.parse(text, path, folder=path.parent)
+        return cls.parse(text, path, folder=path.parent, preset=preset)
 
     @classmethod
-    def parse(cls, text: str, path: Path, *, folder: Path | None = None) -> Study:
+    def parse(cls, text: str, path: Path, *, folder: Path | None = None, preset: str | None = None) -> Study:
         """Read the text of a study.
 
         Args:
@@ -324,6 +333,7 @@ class Study(Section):
             path: what to call it in messages.
             folder: where the paths in it start from; None leaves unchecked whether they exist, as for the
                 copy kept in a model folder.
+            preset: as for ``load``.
 
         Raises:
             ConfigError: as for ``load``.
@@ -332,6 +342,8 @@ class Study(Section):
             document = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{path}: not valid TOML: {error}") from error
+        if preset is not None:
+            document["preset"] = preset
         samples = document.get("samples")
         columns = samples.get("columns") if isinstance(samples, dict) else None
         columns = columns if isinstance(columns, dict) else {}

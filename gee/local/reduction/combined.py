@@ -429,6 +429,8 @@ def _groups(inputs: Sequence[Input], reducer: Reducer, field: int, name: str) ->
     else:
         distinct, codes = np.unique(values[present], return_inverse=True)
         labels = distinct.tolist()
+    if not labels:
+        return []
     members = np.flatnonzero(present)[np.argsort(codes, kind="stable")]
     ends = np.cumsum(np.bincount(codes, minlength=len(labels)))
     groups = []

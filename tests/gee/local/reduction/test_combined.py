@@ -137,6 +137,13 @@ def test_grouped_inputs_keep_their_weights_and_masked_groups_are_none() -> None:
     assert as_values(result) == [{"group": 4, "mean": 2.5 / 1.5}]
 
 
+def test_inputs_whose_groups_are_all_masked_make_no_groups() -> None:
+    reducer = combined.group(SUM, 1, "code")
+    values, nothing = np.array([1.0, 2.0]), np.zeros(2)
+    [result] = reducer.reduce([(values, np.ones(2)), (values, nothing)])
+    assert as_values(result) == []
+
+
 def test_groups_of_groups_and_of_text() -> None:
     inner = combined.group(COUNT, 1, "inner")
     outer = combined.group(inner, 2, "outer")

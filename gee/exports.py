@@ -1,0 +1,345 @@
+"""A study's export tasks: which image or table, on which grid, out of what, and how large.
+
+Everything that can be known before the first task runs is known here, so that a plan which breaks one of
+Earth Engine's limits is refused instead of failing after hours. A task is identified by the hash of what it
+computes: the same study plans the same tasks on any machine. Limits stand in ``gee.limits``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import ee
+from odc.geo.geobox import GeoBox
+
+from gee import grids, limits, observations, partitions, predictors, target, timeseries
+from gee.catalog import Source
+from gee.cells import Cells, cell_means, cell_table
+from gee.errors import SettingError
+from gee.partitions import Partitions
+from gee.predictors import DYNAMIC, RADAR, STATIC, STREAMS, VALID, Stream
+from gee.recipe import Recipe
+from gee.target import SmapBin
+from gee.timeseries import DATE, Calendar
+
+NODATA = -9999.0  # of the exported files; no predictor comes near
+MAX_GRID_PIXELS = 2_000_000  # a month of daily predictors on more of them is files beyond 2 GB
+COMFORTABLE_BYTES = 1_000_000  # of a request; only limits.MAX_PAYLOAD_BYTES is refused
+EECU_SECONDS_PER_MEGAPIXEL = 0.1  # an order of magnitude, measured nowhere; verify live
+STILL = tuple(band for band in STATIC if band != "lc")  # of a cell; a mean of classes means nothing
+CELL_KEYS = ("cell", "lon", "lat")
+KEY_DIGITS = 10  # of the hash, in the name of a task
+Kind = Literal["image", "asset", "table"]
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """All that has to be known to plan a study's exports.
+
+    Attributes:
+        name: of the study.
+        recipe: the choices.
+        calendar: the days wanted.
+        region: whose cells are sampled.
+        grid: fine grid.
+        cells: training cells.
+        partitions: terrain units.
+        smap: version of the target.
+        smap_bin: part of the day that stands for it.
+        checkpoints: folder for 1 km assets between the stages, ``projects/NAME/assets/...``; None computes
+            every month from the sources' own pixels.
+        tag: workload tag of the tasks.
+    """
+
+    name: str
+    recipe: Recipe
+    calendar: Calendar
+    region: ee.Geometry
+    grid: GeoBox
+    cells: Cells
+    partitions: Partitions
+    smap: Source
+    smap_bin: SmapBin
+    checkpoints: str | None = None
+    tag: str = "gee-smap"
+
+
+@dataclass(frozen=True, eq=False)
+class Product:
+    """One export task.
+
+    Attributes:
+        name: ``static``, ``dynamic-2019-04``, ``cells-2019-04``, ``checkpoint-lst``.
+        kind: an image for Cloud Storage, an image asset, or a table for Cloud Storage.
+        expression: what is computed.
+        columns: bands of the image or columns of the table, in order.
+        grid: of an image.
+        rows: of a table, at most.
+        needs: names of the products that must be there before.
+        megapixels: source pixels it reads, millions; 0 where it reads only checkpoints.
+        asset: id of an asset.
+    """
+
+    name: str
+    kind: Kind
+    expression: ee.Image | ee.FeatureCollection
+    columns: tuple[str, ...]
+    grid: GeoBox
+    rows: int = 0
+    needs: tuple[str, ...] = ()
+    megapixels: float = 0.0
+    folder: str | None = None
+
+    @cached_property
+    def request(self) -> bytes:
+        """The expression as the client sends it."""
+        return json.dumps(
+            ee.serializer.encode(self.expression, for_cloud_api=True), separators=(",", ":"), sort_keys=True
+        ).encode()
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of what is computed, on which grid."""
+        grid = [str(self.grid.crs), *self.grid.shape, *grids.crs_transform(self.grid)]
+        return hashlib.sha256(self.request + json.dumps([*grid, *self.columns]).encode()).hexdigest()
+
+    @property
+    def description(self) -> str:
+        """Name of the task: the same for the same computation."""
+        return f"{self.name}-{self.key[:KEY_DIGITS]}"
+
+    @property
+    def asset(self) -> str | None:
+        """Where a checkpoint is stored."""
+        return f"{self.folder}/{self.description}" if self.folder else None
+
+    @property
+    def output_bytes(self) -> int:
+        """Size of the output before compression; a table's values count as 10 characters."""
+        if self.kind == "table":
+            return self.rows * len(self.columns) * 10
+        height, width = self.grid.shape
+        return int(height * width * len(self.columns) * 4)
+
+    @property
+    def eecu_hours(self) -> float:
+        """Earth Engine compute units, an order of magnitude (see EECU_SECONDS_PER_MEGAPIXEL)."""
+        return self.megapixels * EECU_SECONDS_PER_MEGAPIXEL / 3600
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The products of a study, each after those it needs."""
+
+    preparation: Preparation
+    products: tuple[Product, ...]
+
+    def __getitem__(self, name: str) -> Product:
+        for product in self.products:
+            if product.name == name:
+                return product
+        raise KeyError(name)
+
+    def mistakes(self) -> list[str]:
+        """The limits that the plan would break, a sentence each; empty where it may be submitted."""
+        found = []
+        height, width = self.preparation.grid.shape
+        if height * width > MAX_GRID_PIXELS:
+            found.append(
+                f"The fine grid has {width} x {height} pixels, more than {MAX_GRID_PIXELS:,}: split the "
+                "region into studies of their own, or map a smaller one."
+            )
+        if len(self.products) > limits.PENDING_TASKS:
+            found.append(
+                f"{len(self.products)} tasks are more than the queue takes ({limits.PENDING_TASKS:,})."
+            )
+        for product in self.products:
+            if len(product.request) > limits.MAX_PAYLOAD_BYTES:
+                found.append(
+                    f"The request of {product.name} has {len(product.request):,} bytes, more than "
+                    f"{limits.MAX_PAYLOAD_BYTES:,}: store the region or the partitions as an asset and name "
+                    "that in the study."
+                )
+        return found
+
+
+def plan(preparation: Preparation) -> Plan:
+    """The export tasks of a study.
+
+    Args:
+        preparation: what was found out about the study.
+
+    Returns:
+        Static predictors once, as an image and as a table of cells; where checkpoints are wanted, one asset
+        per source; then an image and a table of cells for each calendar month.
+    """
+    return Plan(preparation, tuple(_products(preparation)))
+
+
+def band_name(band: str, day: dt.date) -> str:
+    """The name of a day's band in a monthly stack, such as ``NDVI_20190401``."""
+    return f"{band.upper()}_{day:%Y%m%d}"
+
+
+def _products(preparation: Preparation) -> Iterator[Product]:
+    recipe, grid, calendar = preparation.recipe, preparation.grid, preparation.calendar
+    still = predictors.static(recipe, calendar.start.year, grid)
+    inside = ee.Image.constant(1).clip(preparation.region).unmask(0, False).rename("region")
+    placed = still.addBands(preparation.partitions.image.unmask(0, False)).addBands(inside)
+    names = (*STATIC, partitions.BAND, "region")
+    yield Product("static", "image", _written(placed, names), names, grid)
+
+    cells = partitions.assign(preparation.cells.features(preparation.region), preparation.partitions)
+    keys = (*CELL_KEYS, partitions.BAND)
+    yield Product(
+        "cells-static",
+        "table",
+        cell_means(still, cells, grid, STILL, keys),
+        (*keys, *STILL),
+        grid,
+        rows=len(preparation.cells),
+    )
+    stored = list(_checkpoints(preparation)) if preparation.checkpoints else []
+    yield from stored
+    assets = {product.name: product for product in stored}
+    for month in calendar.months():
+        yield from _month(preparation, month, assets, cells, keys)
+
+
+def _month(
+    preparation: Preparation,
+    month: Calendar,
+    assets: Mapping[str, Product],
+    cells: ee.FeatureCollection,
+    keys: Sequence[str],
+) -> Iterator[Product]:
+    recipe, grid = preparation.recipe, preparation.grid
+    seen = {
+        name: _restored(stream, _reach(stream, month, recipe), ee.Image(assets[_checkpoint(stream)].asset))
+        if assets
+        else predictors.observed(stream, _reach(stream, month, recipe), recipe, grid)
+        for name, stream in STREAMS.items()
+    }
+    days = predictors.daily(seen, month, recipe)
+    in_power = recipe.radar_mean == "power"
+    shown = days.map(observations.decibels) if in_power else days
+    reads = 0.0 if assets else sum(_megapixels(preparation, stream, month) for stream in STREAMS.values())
+    bands = tuple(band_name(band, day) for day in month.days for band in (*DYNAMIC, "count"))
+    stack = _written(shown.select([*DYNAMIC, "count"]).toBands(), bands)
+    label = f"{month.start:%Y-%m}"
+    needs = tuple(assets)
+    yield Product(f"dynamic-{label}", "image", stack, bands, grid, needs=needs, megapixels=reads)
+
+    smap = target.smap_series(month, preparation.smap, preparation.smap_bin)
+    table = cell_table(days, cells, grid, DYNAMIC, RADAR if in_power else (), smap, keys)
+    columns = (*keys, "date", "doy", *DYNAMIC, *(f"{band}_valid" for band in DYNAMIC), "sm", "smap_outage")
+    yield Product(
+        f"cells-{label}", "table", table, columns, grid, len(preparation.cells) * len(month), needs, reads
+    )
+
+
+def _checkpoints(preparation: Preparation) -> Iterator[Product]:
+    """One asset per source: its observations at 1 km over the period and its margins."""
+    for stream in STREAMS.values():
+        reach = _reach(stream, preparation.calendar, preparation.recipe)
+        seen = predictors.observed(stream, reach, preparation.recipe, preparation.grid)
+        kept = _kept(stream)
+        days = stream.image_days(reach)
+        names = tuple(band_name(band, day) for day in days for band in kept)
+        stack = timeseries.on_days(seen, days, kept).toBands().rename(list(names)).toFloat()
+        yield Product(
+            _checkpoint(stream), "asset", stack, names, preparation.grid,
+            megapixels=_megapixels(preparation, stream, preparation.calendar), folder=preparation.checkpoints,
+        )  # fmt: skip
+
+
+def _restored(stream: Stream, reach: Calendar, asset: ee.Image) -> ee.ImageCollection:
+    """The observations that a checkpoint holds, as ``predictors.observed`` gives them."""
+    kept = list(_kept(stream))
+    days = stream.image_days(reach)
+
+    def one(millis: ee.Number) -> ee.Image:
+        day = ee.Date(millis)
+        suffix = day.format("_YYYYMMdd")
+        bands = ee.List([ee.String(name.upper()).cat(suffix) for name in kept])
+        image = asset.select(bands, kept).set(
+            {"system:time_start": millis, "system:index": day.format("YYYYMMdd")}
+        )
+        return ee.Image(image) if stream.composite else timeseries.with_date(ee.Image(image))
+
+    millis = [(day - timeseries.EPOCH).days * timeseries.DAY_MS for day in days]
+    return ee.ImageCollection.fromImages(ee.List(millis).map(one))
+
+
+def _checkpoint(stream: Stream) -> str:
+    return f"checkpoint-{stream.name}"
+
+
+def _kept(stream: Stream) -> tuple[str, ...]:
+    if stream is predictors.BACKSCATTER:
+        return (*stream.bands, VALID)
+    return (*stream.bands, DATE) if stream.composite else stream.bands
+
+
+def _reach(stream: Stream, calendar: Calendar, recipe: Recipe) -> Calendar:
+    return calendar.padded(*predictors.margins(stream, recipe))
+
+
+def _megapixels(preparation: Preparation, stream: Stream, calendar: Calendar) -> float:
+    """Native pixels of a source over the grid in a period and its margins, millions."""
+    height, width = preparation.grid.shape
+    metres = abs(grids.crs_transform(preparation.grid)[0])
+    reach = _reach(stream, calendar, preparation.recipe)
+    images = len(stream.image_days(reach))
+    if stream is predictors.BACKSCATTER:
+        images = round(len(reach) / 12) * 2  # each of two satellites sees a place once in 12 days per track
+    return float(
+        height * width * (metres / stream.source.metres) ** 2 * images * len(stream.source.bands) / 1e6
+    )
+
+
+def _written(image: ee.Image, names: Sequence[str]) -> ee.Image:
+    """An image as it goes into a file: named, float, ``NODATA`` where masked."""
+    return image.rename(list(names)).toFloat().unmask(NODATA, False)
+
+
+def task(product: Product, plan: Plan, bucket: str, prefix: str) -> ee.batch.Task:
+    """The client's task of a product, not started.
+
+    Args:
+        product: of the plan.
+        plan: it belongs to.
+        bucket: for files.
+        prefix: of their names; the product's description follows.
+
+    Raises:
+        SettingError: an asset is wanted and the plan names no folder for it.
+    """
+    common: dict[str, Any] = {"description": product.description}
+    if product.kind == "table":
+        return ee.batch.Export.table.toCloudStorage(
+            collection=product.expression, bucket=bucket, fileNamePrefix=f"{prefix}/{product.description}",
+            fileFormat="CSV", selectors=list(product.columns), **common,
+        )  # fmt: skip
+    height, width = product.grid.shape
+    common |= {
+        "image": product.expression,
+        "crs": str(product.grid.crs),
+        "crsTransform": grids.crs_transform(product.grid),
+        "dimensions": f"{width}x{height}",
+        "maxPixels": max(limits.EXPORT_MAX_PIXELS, height * width),
+    }
+    if product.kind == "asset":
+        if product.asset is None:
+            raise SettingError(f"{product.name} is an asset: name a folder for checkpoints.")
+        return ee.batch.Export.image.toAsset(assetId=product.asset, **common)
+    return ee.batch.Export.image.toCloudStorage(
+        bucket=bucket, fileNamePrefix=f"{prefix}/{product.description}", fileFormat="GeoTIFF",
+        formatOptions={"cloudOptimized": True, "noData": NODATA}, **common,
+    )  # fmt: skip
