@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,6 +33,7 @@ NODATA = -9999.0  # of the exported files; no predictor comes near
 MAX_GRID_PIXELS = 2_000_000  # a month of daily predictors on more of them is files beyond 2 GB
 COMFORTABLE_BYTES = 1_000_000  # of a request; only limits.MAX_PAYLOAD_BYTES is refused
 EECU_SECONDS_PER_MEGAPIXEL = 0.1  # an order of magnitude, measured nowhere; verify live
+_READERS = 2  # of a month's sources without checkpoints: its image and its table
 STILL = tuple(band for band in STATIC if band != "lc")  # of a cell; a mean of classes means nothing
 CELL_KEYS = ("cell", "lon", "lat")
 KEY_DIGITS = 10  # of the hash, in the name of a task
@@ -151,15 +153,17 @@ class Plan:
         found = []
         height, width = self.preparation.grid.shape
         if height * width > MAX_GRID_PIXELS:
-            found.append(
-                f"The fine grid has {width} x {height} pixels, more than {MAX_GRID_PIXELS:,}: split the "
-                "region into studies of their own, or map a smaller one."
-            )
+            found.append(too_large(height * width, self.preparation.calendar, self.preparation.recipe))
         if len(self.products) > limits.PENDING_TASKS:
             found.append(
                 f"{len(self.products)} tasks are more than the queue takes ({limits.PENDING_TASKS:,})."
             )
         for product in self.products:
+            if product.kind != "table" and len(product.columns) > limits.MAX_STACKED_BANDS:
+                found.append(
+                    f"{product.name} has {len(product.columns):,} bands, more than "
+                    f"{limits.MAX_STACKED_BANDS:,}: split the period into studies of fewer years."
+                )
             if len(product.request) > limits.MAX_PAYLOAD_BYTES:
                 found.append(
                     f"The request of {product.name} has {len(product.request):,} bytes, more than "
@@ -167,6 +171,28 @@ class Plan:
                     "that in the study."
                 )
         return found
+
+
+def too_large(pixels: float, calendar: Calendar, recipe: Recipe) -> str:
+    """Why a fine grid is refused, with what it would cost (without checkpoints).
+
+    Args:
+        pixels: of the fine grid, more than ``MAX_GRID_PIXELS``.
+        calendar: the days wanted.
+        recipe: the choices.
+    """
+    size = pixels * 4 * (len(STATIC) + 2 + len(calendar) * (len(DYNAMIC) + 1))
+    reads = _READERS * sum(
+        _megapixels(pixels, stream, month, recipe)
+        for month in calendar.months()
+        for stream in STREAMS.values()
+    )
+    return (
+        f"The region takes {pixels / 1e6:,.1f} million pixels of 1 km (allowed: {MAX_GRID_PIXELS / 1e6:g}): "
+        f"{size / 1e9:,.0f} GB of images and, to an order of magnitude, "
+        f"{reads * EECU_SECONDS_PER_MEGAPIXEL / 3600:,.0f} Earth Engine compute unit hours. Split it into "
+        f"{math.ceil(1.2 * pixels / MAX_GRID_PIXELS)} studies or more, or map a smaller one."
+    )
 
 
 def plan(preparation: Preparation) -> Plan:
@@ -229,7 +255,8 @@ def _month(
     days = predictors.daily(seen, month, recipe)
     in_power = recipe.radar_mean == "power"
     shown = days.map(observations.decibels) if in_power else days
-    reads = 0.0 if assets else sum(_megapixels(preparation, stream, month) for stream in STREAMS.values())
+    pixels = _pixels(grid)
+    reads = 0.0 if assets else sum(_megapixels(pixels, stream, month, recipe) for stream in STREAMS.values())
     bands = tuple(band_name(band, day) for day in month.days for band in (*DYNAMIC, "count"))
     stack = _written(shown.select([*DYNAMIC, "count"]).toBands(), bands)
     label = f"{month.start:%Y-%m}"
@@ -255,7 +282,10 @@ def _checkpoints(preparation: Preparation) -> Iterator[Product]:
         stack = timeseries.on_days(seen, days, kept).toBands().rename(list(names)).toFloat()
         yield Product(
             _checkpoint(stream), "asset", stack, names, preparation.grid,
-            megapixels=_megapixels(preparation, stream, preparation.calendar), folder=preparation.checkpoints,
+            megapixels=_megapixels(
+                _pixels(preparation.grid), stream, preparation.calendar, preparation.recipe
+            ),
+            folder=preparation.checkpoints,
         )  # fmt: skip
 
 
@@ -291,22 +321,24 @@ def _reach(stream: Stream, calendar: Calendar, recipe: Recipe) -> Calendar:
     return calendar.padded(*predictors.margins(stream, recipe))
 
 
-def _megapixels(preparation: Preparation, stream: Stream, calendar: Calendar) -> float:
-    """Native pixels of a source over the grid in a period and its margins, millions."""
-    height, width = preparation.grid.shape
-    metres = abs(grids.crs_transform(preparation.grid)[0])
-    reach = _reach(stream, calendar, preparation.recipe)
+def _pixels(grid: GeoBox) -> int:
+    height, width = grid.shape
+    return int(height * width)
+
+
+def _megapixels(pixels: float, stream: Stream, calendar: Calendar, recipe: Recipe) -> float:
+    """Native pixels of a source under so many fine ones in a period and its margins, millions."""
+    reach = _reach(stream, calendar, recipe)
     images = len(stream.image_days(reach))
     if stream is predictors.BACKSCATTER:
         images = round(len(reach) / 12) * 2  # each of two satellites sees a place once in 12 days per track
-    return float(
-        height * width * (metres / stream.source.metres) ** 2 * images * len(stream.source.bands) / 1e6
-    )
+    finer = (grids.FINE_METRES / stream.source.metres) ** 2
+    return float(pixels * finer * images * len(stream.source.bands) / 1e6)
 
 
 def _written(image: ee.Image, names: Sequence[str]) -> ee.Image:
     """An image as it goes into a file: named, float, ``NODATA`` where masked."""
-    return image.rename(list(names)).toFloat().unmask(NODATA, False)
+    return image.rename(list(names)).unmask(NODATA, False).toFloat()
 
 
 def task(product: Product, plan: Plan, bucket: str, prefix: str) -> ee.batch.Task:
@@ -314,13 +346,18 @@ def task(product: Product, plan: Plan, bucket: str, prefix: str) -> ee.batch.Tas
 
     Args:
         product: of the plan.
-        plan: it belongs to.
+        plan: it belongs to; gives the workload tag.
         bucket: for files.
         prefix: of their names; the product's description follows.
 
     Raises:
         SettingError: an asset is wanted and the plan names no folder for it.
     """
+    with ee.data.workloadTagContext(plan.preparation.tag):  # a task keeps the tag it was made under
+        return _task(product, bucket, prefix)
+
+
+def _task(product: Product, bucket: str, prefix: str) -> ee.batch.Task:
     common: dict[str, Any] = {"description": product.description}
     if product.kind == "table":
         return ee.batch.Export.table.toCloudStorage(

@@ -186,12 +186,7 @@ def asset_names(asset_id: str, name_property: str | None, found: Mapping[str, An
     return names
 
 
-def auto(
-    region: ee.Geometry,
-    grid: GeoBox,
-    k: int | None,
-    elevation: ee.Image,
-) -> Partitions:
+def auto(region: ee.Geometry, grid: GeoBox, k: int | None, elevation: ee.Image) -> Partitions:
     """Partitions of any land by its terrain: clusters of elevation, slope and relief.
 
     Args:
@@ -223,13 +218,11 @@ def auto(
         else ee.Clusterer.wekaKMeans(nClusters=k, init=1, seed=SEED)
     )
     clusters = terrain.cluster(learner.train(pixels, terrain.bandNames()), BAND)
-    ordered = _by_elevation(clusters, terrain.select("elevation"), region, grid)
-    inside = ordered.updateMask(ee.Image.constant(1).clip(region).mask())
+    inside = clusters.add(1).updateMask(ee.Image.constant(1).clip(region).mask())
+    codes = _by_elevation(_without_islands(inside, grid), ee.Image(elevation), region, grid)
     names = tuple(f"P{code}" for code in range(1, (k or high) + 1))
     chosen = f"k = {k}" if k else f"k from {low} to {high} by Calinski-Harabasz"
-    return Partitions(
-        names, None, _without_islands(inside, grid), f"clusters of elevation, slope and relief, {chosen}"
-    )
+    return Partitions(names, None, codes, f"clusters of elevation, slope and relief, {chosen}")
 
 
 def code_image(features: ee.FeatureCollection, names: tuple[str, ...]) -> ee.Image:
@@ -342,14 +335,15 @@ def _by_elevation(clusters: ee.Image, elevation: ee.Image, region: ee.Geometry, 
     )
     means = groups.map(lambda group: ee.Dictionary(group).get("mean"))
     numbers = groups.map(lambda group: ee.Dictionary(group).get("cluster")).sort(means)
-    return ee.Image(clusters.remap(numbers, ee.List.sequence(1, numbers.size())).toByte().rename(BAND))
+    ranked = clusters.remap(numbers, ee.List.sequence(1, numbers.size())).toByte()
+    return ee.Image(ranked.reproject(grids.projection(grid)).rename(BAND))
 
 
 def _without_islands(codes: ee.Image, grid: GeoBox) -> ee.Image:
+    """Codes in which small patches have what is most frequent around them; lone ones stay as they are."""
     side = abs(grid.affine.a)
     fewest = round(ISLAND_KM2 * 1e6 / side**2)
     fixed = codes.reproject(grids.projection(grid))
     large = fixed.updateMask(fixed.connectedPixelCount(fewest + 1, False).gte(fewest))
     around = large.focalMode(ISLAND_WINDOW_METRES / side, "circle", "pixels")
-    merged = large.unmask(around, False).unmask(fixed, False).updateMask(fixed.mask())
-    return ee.Image(merged.toByte().reproject(grids.projection(grid)).rename(BAND))
+    return ee.Image(large.unmask(around, False).unmask(fixed, False).updateMask(fixed.mask()))

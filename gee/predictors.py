@@ -215,13 +215,19 @@ def static(recipe: Recipe, year: int, grid: GeoBox) -> ee.Image:
     Raises:
         SettingError: the recipe names a soil that cannot be had.
     """
-    soil, elevation = statics.soil(recipe.soil), statics.elevation(recipe.elevation)
+    soil = statics.soil(recipe.soil)
     shares = grids.aggregated(landcover.fractions(landcover.classes(year)), grid, catalog.LAND_COVER.native)
     return (
         grids.aggregated(soil, grid, metres=statics.soil_metres(recipe.soil))
-        .addBands(grids.aggregated(elevation, grid, metres=statics.elevation_metres(recipe.elevation)))
+        .addBands(elevation(recipe, grid))
         .addBands(shares)
         .addBands(landcover.majority(shares))
         .select(list(STATIC))
         .toFloat()
     )
+
+
+def elevation(recipe: Recipe, grid: GeoBox) -> ee.Image:
+    """Band ``dem``, m, as means over the fine pixels."""
+    source = recipe.elevation
+    return grids.aggregated(statics.elevation(source), grid, metres=statics.elevation_metres(source))

@@ -52,12 +52,15 @@ def _shared_projection(bands: Sequence[Band]) -> tuple[Projection, Grid | None]:
     return WGS84, None
 
 
+def _shows(raster: Raster) -> bool:
+    """Whether it is worth looking for valid pixels."""
+    return raster.mask is None or raster.mask.size > 1 or bool(raster.mask.item())
+
+
 def _on_top(*rasters: Raster) -> Raster:
     """The last valid pixel of a stack; of lower images only what is still hidden is looked at."""
     top = rasters[-1]
-    lower = [
-        each for each in reversed(rasters[:-1]) if each.mask is None or each.mask.size > 1 or each.mask.item()
-    ]
+    lower = [each for each in reversed(rasters[:-1]) if _shows(each)]
     if top.mask is None or not lower:
         return top
     shape = shape_of([top, *lower])
@@ -81,6 +84,30 @@ def _on_top(*rasters: Raster) -> Raster:
         flat_values[found], flat_mask[found] = candidates[found], weight[shown]
         hidden = hidden[~shown]
     return Raster(values, mask)
+
+
+def _best(scores: Sequence[Raster], layers: Sequence[Raster]) -> Raster:
+    """The layer whose score is the highest among those where both are valid; of equal ones the first."""
+    shape = shape_of([*scores, *layers])
+    kind = np.result_type(*{layer.values.dtype for layer in layers})
+    pairs = [pair for pair in zip(scores, layers, strict=True) if all(_shows(each) for each in pair)]
+    values = (pairs[0][1] if pairs else layers[0]).full(shape).values.astype(kind)
+    seen = np.zeros(shape, np.bool_)
+    highest = np.empty(shape)
+    for place, (score, layer) in enumerate(pairs):
+        better = np.ones(shape, np.bool_)
+        for each in (score, layer):
+            if each.mask is not None:
+                better &= each.mask if each.mask.dtype == np.bool_ else each.mask != 0
+        if place == 0:
+            highest[...] = score.values  # of no account where nothing has been seen
+        else:
+            better &= (score.values > highest) | ~seen
+            np.copyto(values, layer.values, where=better)
+            if place + 1 < len(pairs):
+                np.copyto(highest, score.values, where=better)
+        seen |= better
+    return Raster(values, seen)
 
 
 def _composite(collection: Collection, name: str, function: Any, chosen: Any) -> Image:
@@ -109,17 +136,7 @@ def quality_mosaic(collection: Collection, quality: str) -> Image:
     count = len(images)
 
     def best(*rasters: Raster) -> Raster:
-        scores, layers = rasters[:count], rasters[count:]
-        shape = shape_of(rasters)
-        values = layers[0].full(shape).values.copy()
-        mask = np.zeros(shape, np.bool_)
-        highest = np.full(shape, -np.inf)
-        for score, layer in zip(scores, layers, strict=True):
-            better = score.valid(shape) & layer.valid(shape) & ((score.values > highest) | ~mask)
-            values = np.where(better, layer.values, values)
-            mask = mask | better
-            highest = np.where(better, score.values, highest)
-        return Raster(values, mask)
+        return _best(rasters[:count], rasters[count:])
 
     bands = []
     for name in images[0].names:

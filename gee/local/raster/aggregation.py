@@ -9,57 +9,139 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from gee.local.context import current
 from gee.local.errors import EngineError
-from gee.local.geometry.projections import Grid, Projection, transformer
+from gee.local.geometry.lattices import placed
+from gee.local.geometry.projections import Grid, Projection
 from gee.local.raster.pixels import Pixels, Raster, Window, digest, evaluate, pasted
 from gee.local.raster.resampling import read_computed
 from gee.local.reduction.reducers import Reducer
 
 _CHUNK_PIXELS = 2**22  # input pixels held at a time
+_SLIVER = 1e-9  # of an output pixel: what rounding leaves of pixels that only touch it
 _KEEPS_ONE = {"mean", "median", "min", "max", "mode", "first", "last"}  # of one pixel these give itself
 
 
-class Overlap(NamedTuple):
-    """Which pixels of a finer grid cover each pixel of a coarser one, and how much of it."""
+@dataclass(frozen=True, eq=False)
+class Overlap:
+    """Which pixels of a finer grid cover each pixel of a coarser one, and how much of it.
+
+    Args:
+        finer: grid.
+        factors: sparse matrices whose Kronecker product is ``shares``. Two where the grids' sides are
+            parallel: (coarse rows, fine rows) and (coarse columns, fine columns); else one.
+    """
 
     finer: Grid
-    shares: sparse.csr_matrix  # (coarse pixels, fine pixels): fraction of the coarse pixel covered
+    factors: tuple[sparse.csr_matrix, ...]
+
+    @property
+    def shares(self) -> sparse.csr_matrix:
+        """Fraction of each coarse pixel that each fine pixel covers, (coarse pixels, fine pixels)."""
+        if len(self.factors) == 1:
+            return self.factors[0]
+        down, across = self.factors
+        return sparse.kron(down, across, format="csr")
+
+    @cached_property
+    def covered(self) -> NDArray[np.float64]:
+        """Fraction of each coarse pixel that the fine ones cover, (coarse pixels,)."""
+        return self.totals(np.ones(self.finer.shape))
+
+    @property
+    def most(self) -> int:
+        """Fine pixels under a coarse one, at most."""
+        return math.prod(int(np.diff(factor.indptr).max(initial=0)) for factor in self.factors)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory the factors and ``covered`` take."""
+        parts = [part for each in self.factors for part in (each.data, each.indices, each.indptr)]
+        return sum(part.nbytes for part in parts) + 8 * math.prod(each.shape[0] for each in self.factors)
+
+    def totals(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Sums of (fine rows, fine columns) values times their shares, (coarse pixels,)."""
+        if len(self.factors) == 1:
+            found: NDArray[np.float64] = self.factors[0] @ values.ravel()
+            return found
+        down, across = self.factors
+        return np.ascontiguousarray((across @ (down @ values).T).T).ravel()
 
 
-@lru_cache(maxsize=16)
 def overlap(grid: Grid, projection: Projection) -> Overlap:
     """Fractions of each pixel of ``grid`` that the pixels of ``projection`` cover, by exact areas.
 
     Edges of pixels are taken as straight in the grid's coordinate system.
     """
-    x, y = grid.outline(projection.crs, 2 + max(grid.shape))
-    if not x.size:
+    lattice = _from_zero(projection)
+
+    def make() -> tuple[Overlap, int]:
+        found = _overlap(grid, lattice)
+        return found, found.nbytes
+
+    kept: Overlap = current().tiles.get(("overlap", grid, lattice), make)
+    return kept
+
+
+def _from_zero(projection: Projection) -> Projection:
+    """The same pixels counted from the coordinates' origin, if that is a pixel's corner.
+
+    Scenes of a UTM zone start anywhere on one lattice of pixels, and then they have their overlap in common.
+    """
+    a, b, c, d, e, f = projection.transform
+    if b == 0 and d == 0 and a != 0 and e != 0 and math.fmod(c, a) == 0 and math.fmod(f, e) == 0:
+        return Projection(projection.crs, (a, 0.0, 0.0, 0.0, e, 0.0))
+    return projection
+
+
+def _overlap(grid: Grid, projection: Projection) -> Overlap:
+    same = grid.crs == projection.crs
+    points = 2 if same else 2 + max(grid.shape)
+    columns, rows = placed(
+        grid.projection, np.linspace(0, grid.width, points), np.linspace(0, grid.height, points), projection
+    )
+    finite = np.isfinite(columns) & np.isfinite(rows)
+    if not finite.any():
         raise EngineError("The requested grid has no place in the projection of the input.")
-    finer = _covering(projection, x, y)
-    columns, rows = np.meshgrid(
-        np.arange(finer.width + 1, dtype=np.float64), np.arange(finer.height + 1, dtype=np.float64)
-    )
-    corner_x, corner_y = finer.projection.to_crs(columns, rows)
-    if projection.crs != grid.crs:
-        corner_x, corner_y = transformer(projection.crs, grid.crs).transform(corner_x, corner_y)
-    corner_columns, corner_rows = grid.projection.to_pixels(corner_x, corner_y)
-    coarse, fine, share = _pixel_overlaps(
-        np.ascontiguousarray(corner_columns), np.ascontiguousarray(corner_rows), grid.height, grid.width
-    )
+    finer = _covering(projection, columns[finite], rows[finite])
+    across, down = np.arange(finer.width + 1.0), np.arange(finer.height + 1.0)
+    if same and not any(each.transform[i] for each in (grid.projection, projection) for i in (1, 3)):
+        corner_columns, _ = placed(finer.projection, across, down[:1], grid.projection)
+        _, corner_rows = placed(finer.projection, across[:1], down, grid.projection)
+        sides = (corner_rows[:, 0], grid.height), (corner_columns[0], grid.width)
+        return Overlap(finer, tuple(_side_overlaps(*side) for side in sides))
+    corner_columns, corner_rows = placed(finer.projection, across, down, grid.projection)
+    coarse, fine, share = _pixel_overlaps(corner_columns, corner_rows, grid.height, grid.width)
     shape = (grid.height * grid.width, finer.height * finer.width)
-    return Overlap(finer, sparse.csr_matrix((share, (coarse, fine)), shape=shape))
+    return Overlap(finer, (sparse.csr_matrix((share, (coarse, fine)), shape=shape),))
 
 
-def _covering(projection: Projection, x: NDArray[np.float64], y: NDArray[np.float64]) -> Grid:
-    columns, rows = projection.to_pixels(x, y)
+def _side_overlaps(edges: NDArray[np.float64], count: int) -> sparse.csr_matrix:
+    """Lengths shared by the intervals between neighbouring edges and ``count`` unit intervals from 0 on."""
+    rising = edges[::-1] if edges[-1] < edges[0] else edges
+    cuts = np.unique(np.concatenate([rising, np.arange(count + 1.0)]))
+    cuts = cuts[(cuts >= max(0.0, rising[0])) & (cuts <= min(float(count), rising[-1]))]
+    share, middle = np.diff(cuts), (cuts[1:] + cuts[:-1]) / 2
+    wide = share > _SLIVER
+    share, middle = share[wide], middle[wide]
+    fine = np.searchsorted(rising, middle) - 1
+    if rising is not edges:
+        fine = edges.size - 2 - fine
+    return sparse.csr_matrix(
+        (share, (np.floor(middle).astype(np.int64), fine)), shape=(count, edges.size - 1)
+    )
+
+
+def _covering(projection: Projection, columns: NDArray[np.float64], rows: NDArray[np.float64]) -> Grid:
     left, top = math.floor(columns.min()) - 1, math.floor(rows.min()) - 1
     right, bottom = math.ceil(columns.max()) + 1, math.ceil(rows.max()) + 1
     return Grid(projection.translated(left, top), right - left, bottom - top)
@@ -129,7 +211,7 @@ def _pixel_overlaps(columns: Any, rows: Any, height: int, width: int) -> Any:
             for row in range(first_row, last_row + 1):
                 for column in range(first_column, last_column + 1):
                     area = _clipped_area(xs, ys, column, row)
-                    if area > 1e-9:
+                    if area > _SLIVER:
                         if found == capacity:
                             capacity *= 2
                             coarse = np.append(coarse, np.empty(capacity - found, np.int64))
@@ -195,11 +277,11 @@ class Aggregated(Pixels):
         return [raster for raster in whole if raster is not None]
 
     def _aggregate(self, grid: Grid, projection: Projection) -> list[Raster]:
-        finer, shares = overlap(grid, projection)
-        most = int(np.diff(shares.indptr).max(initial=0))
-        if most > self._max_pixels:
+        shared = overlap(grid, projection)
+        finer = shared.finer
+        if shared.most > self._max_pixels:
             raise EngineError(
-                f"Too many input pixels per output pixel: {most} > maxPixels = {self._max_pixels}.\n"
+                f"Too many input pixels per output pixel: {shared.most} > maxPixels = {self._max_pixels}.\n"
                 "Specify a higher 'maxPixels' value, or set 'bestEffort' to true."
             ).within("Image.reduceResolution")
         offset = finer.offset_in(projection)
@@ -209,8 +291,8 @@ class Aggregated(Pixels):
             for pixels in self.inputs
         ]
         if self._reducer.name == "mean" and len(rasters) == 1 and rasters[0].values.ndim == 2:
-            return [_weighted_mean(rasters[0], shares, grid)]
-        return self._reduce(rasters, shares, grid)
+            return [_weighted_mean(rasters[0], shared, grid)]
+        return self._reduce(rasters, shared.shares, grid)
 
     def _reduce(self, rasters: Sequence[Raster], shares: sparse.csr_matrix, grid: Grid) -> list[Raster]:
         counts = np.diff(shares.indptr)
@@ -233,12 +315,15 @@ class Aggregated(Pixels):
         ]
 
 
-def _weighted_mean(raster: Raster, shares: sparse.csr_matrix, grid: Grid) -> Raster:
+def _weighted_mean(raster: Raster, shared: Overlap, grid: Grid) -> Raster:
     """What the mean reducer gives, as two sparse products."""
-    mask = raster.weights(raster.values.shape).ravel()
-    values = raster.values.ravel().astype(np.float64)
-    total = shares @ np.where(mask > 0, values * mask, 0.0)
-    weight = shares @ mask.astype(np.float64)
+    values = raster.values.astype(np.float64)
+    if raster.mask is None:
+        total, weight = shared.totals(values), shared.covered
+    else:
+        mask = raster.mask.astype(np.float64)
+        total = shared.totals(np.where(mask > 0, values * mask, 0.0))
+        weight = shared.totals(mask)
     valid = weight > 0
     mean = np.divide(total, weight, out=np.zeros_like(total), where=valid)
     kind = np.float32 if raster.values.dtype == np.float32 else np.float64

@@ -45,7 +45,7 @@ class Raster:
         """Where the mask is not zero."""
         if self.mask is None:
             return np.ones(shape, np.bool_)
-        return np.broadcast_to(self.mask != 0, shape)
+        return np.broadcast_to(self.mask if self.mask.dtype == np.bool_ else self.mask != 0, shape)
 
     def weights(self, shape: tuple[int, int]) -> NDArray[np.float32]:
         """The mask as numbers between 0 and 1."""

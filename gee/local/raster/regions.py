@@ -78,7 +78,6 @@ def inside(geometry: Geometry, grid: Grid) -> NDArray[np.bool_]:
     return result
 
 
-@lru_cache(maxsize=256)
 def coverage(geometry: Geometry, grid: Grid) -> NDArray[np.float64]:
     """The fraction of each pixel that a region covers; 1 for a pixel that a point or line of it meets.
 

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from gee.local.context import current
 from gee.local.errors import EngineError
-from gee.local.geometry.projections import Grid, Projection, transformer
+from gee.local.geometry.lattices import placed
+from gee.local.geometry.projections import Grid, Projection
 from gee.local.raster.pixels import TILE, Pixels, Raster, Window, digest, evaluate, pasted
 
 MAX_REPROJECTED_PIXELS = 2**28
@@ -34,11 +35,7 @@ def positions(grid: Grid, projection: Projection) -> tuple[NDArray[np.float64], 
 
     Not finite where the centre has no place in the projection.
     """
-    x, y = grid.centres()
-    if grid.crs != projection.crs:
-        x, y = transformer(grid.crs, projection.crs).transform(x, y)
-    columns, rows = projection.to_pixels(x, y)
-    return columns, rows
+    return placed(grid.projection, np.arange(0.5, grid.width), np.arange(0.5, grid.height), projection)
 
 
 def pyramid_level(projection: Projection, grid: Grid) -> int:
@@ -65,13 +62,13 @@ def resample(read: Read, projection: Projection, grid: Grid, method: str = "near
     if offset is not None:
         return read(*offset, *grid.shape)
     columns, rows = positions(grid, projection)
-    placed = np.isfinite(columns) & np.isfinite(rows)
-    if not placed.any():
+    there = np.isfinite(columns) & np.isfinite(rows)
+    if not there.any():
         empty = read(0, 0, 1, 1)
         return Raster(empty.values, np.zeros((1, 1), np.bool_))
-    everywhere = bool(placed.all())
+    everywhere = bool(there.all())
     if not everywhere:
-        columns, rows = np.where(placed, columns, columns[placed][0]), np.where(placed, rows, rows[placed][0])
+        columns, rows = np.where(there, columns, columns[there][0]), np.where(there, rows, rows[there][0])
     reach = _REACH[method]
     # A centre on the edge between two pixels takes the second, whatever rounding makes of it.
     shift = -1e-6 if method == "nearest" else 0.5
@@ -87,7 +84,7 @@ def resample(read: Read, projection: Projection, grid: Grid, method: str = "near
     else:
         values, mask = _interpolate(source, columns - left, rows - top, method)
     if not everywhere:
-        mask = placed if mask is None else np.where(placed, mask, 0).astype(mask.dtype)
+        mask = there if mask is None else np.where(there, mask, 0).astype(mask.dtype)
     return Raster(values, mask)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from gee.local.context import charge
+from gee.local.context import charge, current
 from gee.local.errors import EngineError
 from gee.local.geometry.geometries import Geometry
 from gee.local.geometry.projections import Grid, Projection
@@ -211,7 +211,7 @@ class Reduction:
     ) -> None:
         """Take the pixels of a region that lie on a tile."""
         # A weighted reducer takes all that is covered, for its unweighted inputs (as of groups) too.
-        cover = coverage(region, part.grid) if self.reducer.weighted else inside(region, part.grid)
+        cover = _cover(region, part.grid) if self.reducer.weighted else inside(region, part.grid)
         included = cover > 0
         if not included.any():
             return
@@ -264,3 +264,14 @@ def reduce_regions(
             yield index, reduction.finish(running[index])
         else:
             yield index, empty(reduction, image.bands)
+
+
+def _cover(region: Geometry, grid: Grid) -> NDArray[np.float64]:
+    """What a region covers of a grid, kept for the next image: tables ask for the same ones day after day."""
+
+    def make() -> tuple[NDArray[np.float64], int]:
+        made = coverage(region, grid)
+        return made, made.nbytes
+
+    kept: NDArray[np.float64] = current().tiles.get(("coverage", region, grid), make)
+    return kept

@@ -63,17 +63,21 @@ class Block:
 
     def count(self) -> NDArray[np.int64]:
         """How many tuples are inputs, per cell."""
-        if self.valid is None:
-            return np.full(self.cells, self.shape[0], np.int64)
-        count: NDArray[np.int64] = np.asarray(np.add.reduce(self.valid, axis=0, dtype=np.int64))
-        return count
+        return self._counted(np.int64)
 
     def mass(self) -> Floats:
         """Sum of the weights, per cell."""
         if self.weights is None:
-            return self.count().astype(np.float64)
+            return self._counted(np.float64)
         mass: Floats = np.asarray(np.add.reduce(self.weights, axis=0))
         return mass
+
+    def _counted(self, dtype: type[np.number[Any]]) -> NDArray[Any]:
+        if self.valid is None:
+            return np.full(self.cells, self.shape[0], dtype)
+        if self.shape[0] == 1:  # a layer of a stack, and half the time of a sum
+            return np.asarray(self.valid[0]).astype(dtype)
+        return np.asarray(np.add.reduce(self.valid, axis=0, dtype=dtype))
 
     def total(self, terms: Values) -> Values:
         """Weighted sum over the inputs of terms (n, *cells, ...)."""

@@ -8,6 +8,7 @@ by scaling an old shape (magnitude inversion) where clouds leave few. Broadband 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from gee.local.sources.grids import MODIS_500M, to_lonlat
 from gee.local.sources.modis import collection, daily, haze
 from gee.local.sources.modis_ground import Ground, ground
 from gee.local.sources.nature import moisture, vegetation, weather
+from gee.local.sources.nature.cache import ByteCache
 from gee.local.sources.orbits import TERRA_SWATH, TerraPasses, sun_angles
 
 Floats = NDArray[np.float64]
@@ -49,29 +51,40 @@ BANDS = (
         for part in RANGES
     ),
 )
+LOOKS_BYTES = 32_000_000  # of one day's looks: a province in every day of three years
 SLANT = 0.35  # how much brighter a surface is to a sun near the horizon
+
+# The next day's image has fifteen of its sixteen days in common with this one.
+_LOOKS: ByteCache[NDArray[np.int8]] = ByteCache(LOOKS_BYTES, lambda looks: looks.nbytes)
 
 
 def clear_looks(window: Window, day: int) -> Counts:
     """Clear looks of Terra and Aqua at each pixel within the 16 days, counted by blocks of pixels."""
     rows = np.arange(window.row, window.row + window.height) // BLOCK
     cols = np.arange(window.col, window.col + window.width) // BLOCK
-    block_rows, block_cols = np.unique(rows), np.unique(cols)
+    row, col = int(rows[0]), int(cols[0])
+    blocks = Window(row, col, int(rows[-1]) + 1 - row, int(cols[-1]) + 1 - col)
+    days = range(day - BEFORE, day + AFTER)
+    looks = np.sum([_LOOKS.get((blocks, other), partial(_looks, blocks, other)) for other in days], axis=0)
+    return np.asarray(looks[np.ix_(rows - row, cols - col)], np.int64)
+
+
+def _looks(blocks: Window, day: int) -> NDArray[np.int8]:
+    """Clear looks of one day at the middles of blocks, (height, width)."""
     side, _, west, _, _, north = MODIS_500M.transform
-    x = west + side * BLOCK * (block_cols + 0.5)
-    y = north - side * BLOCK * (block_rows + 0.5)
+    x = west + side * BLOCK * (np.arange(blocks.col, blocks.col + blocks.width) + 0.5)
+    y = north - side * BLOCK * (np.arange(blocks.row, blocks.row + blocks.height) + 0.5)
     lon, lat = to_lonlat(MODIS_500M.crs, *np.meshgrid(x, y))
     lon = np.clip(lon, -180, 180)
-    passes = TerraPasses(lon, lat)
-    looks = np.zeros(lon.shape, np.int64)
-    for other in range(day - BEFORE, day + AFTER):
-        seen = np.abs(passes.angle(other)) <= TERRA_SWATH
-        for hour in HOURS:
-            clear = seen & (haze(lon, lat, np.full(lon.shape, other)) < HAZY)
-            for east, north in ((0.0, 0.0), (SPOILT, SPOILT), (-SPOILT, -SPOILT)):
-                clear &= ~weather.cloudy(lon + east, lat + north, other, hour)
-            looks += clear
-    return looks[np.ix_(np.searchsorted(block_rows, rows), np.searchsorted(block_cols, cols))]
+    open_sky = np.abs(TerraPasses(lon, lat).angle(day)) <= TERRA_SWATH
+    open_sky &= haze(lon, lat, np.full(lon.shape, day)) < HAZY
+    looks = np.zeros(lon.shape, np.int8)
+    for hour in HOURS:
+        clear = open_sky.copy()
+        for east, north in ((0.0, 0.0), (SPOILT, SPOILT), (-SPOILT, -SPOILT)):
+            clear &= ~weather.cloudy(lon + east, lat + north, day, hour)
+        looks += clear
+    return looks
 
 
 def _narrow(pixels: Ground, day: int) -> Floats:

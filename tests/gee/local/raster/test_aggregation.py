@@ -67,7 +67,8 @@ def shares(grid: Grid) -> dict[tuple[int, int], list[tuple[int, int, float]]]:
 
 @pytest.mark.parametrize("grid", [KILOMETRE, NINE])
 def test_weights_are_the_exact_areas_of_intersection(grid: Grid) -> None:
-    finer, matrix = overlap(grid, MODIS)
+    shared = overlap(grid, MODIS)
+    finer, matrix = shared.finer, shared.shares
     offset = finer.offset_in(MODIS)
     assert offset is not None
     for (row, column), pixels in shares(grid).items():
@@ -81,6 +82,46 @@ def test_weights_are_the_exact_areas_of_intersection(grid: Grid) -> None:
             assert weights[c, r] == pytest.approx(share, abs=1e-7)
         # MODIS pixels leave no gaps.
         assert sum(weights.values()) == pytest.approx(1.0, abs=1e-9)
+
+
+def lengths(edges: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Length that each interval between edges shares with each unit interval, (count, intervals)."""
+    low, high = np.minimum(edges[:-1], edges[1:]), np.maximum(edges[:-1], edges[1:])
+    units = np.arange(count)[:, None]
+    return np.clip(np.minimum(high, units + 1) - np.maximum(low, units), 0, None)
+
+
+@pytest.mark.parametrize(
+    "finer",
+    [
+        (10.0, 0.0, 519_000.0, 0.0, -10.0, 3_311_000.0),
+        (300.0, 0.0, 520_123.0, 0.0, -170.0, 3_310_071.0),
+        (300.0, 0.0, 519_999.0, 0.0, 250.0, 3_300_000.0),  # rows run northward
+        (-400.0, 0.0, 530_000.0, 0.0, -400.0, 3_310_010.0),
+        (1700.0, 0.0, 519_100.0, 0.0, -1300.0, 3_310_700.0),  # coarser
+    ],
+)
+def test_weights_of_parallel_pixels_are_products_of_lengths(finer: tuple[float, ...]) -> None:
+    found = overlap(KILOMETRE, Projection("EPSG:32650", finer))
+    assert len(found.factors) == 2
+    a, _, west, _, e, north = found.finer.projection.transform
+    columns = (west + a * np.arange(found.finer.width + 1) - 520_000.0) / 1000
+    rows = (3_310_000.0 - north - e * np.arange(found.finer.height + 1)) / 1000
+    expected = np.kron(lengths(rows, 5), lengths(columns, 6))
+    np.testing.assert_allclose(found.shares.toarray(), expected, atol=2e-9)
+    np.testing.assert_allclose(found.covered, 1, atol=1e-8)
+    assert found.most == (expected > 1e-9).sum(axis=1).max()
+    values = np.random.default_rng(3).normal(size=found.finer.shape)
+    np.testing.assert_allclose(found.totals(values), expected @ values.ravel(), atol=1e-7)
+
+
+def test_scenes_of_one_lattice_have_their_overlap_in_common() -> None:
+    first, second, third = (
+        Projection("EPSG:32649", (10.0, 0.0, west, 0.0, -10.0, 3_400_000.0))
+        for west in (1_000_000.0, 1_234_560.0, 1_234_565.0)
+    )
+    assert overlap(KILOMETRE, first) is overlap(KILOMETRE, second)
+    assert overlap(KILOMETRE, first) is not overlap(KILOMETRE, third)
 
 
 def modis(name: str) -> Any:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+import pytest
 
 from gee.local.sources import modis_albedo
 from gee.local.sources.catalogue import DATASETS
@@ -11,7 +14,16 @@ MCD43A3 = DATASETS["MODIS/061/MCD43A3"]
 QUALITY = "BRDF_Albedo_Band_Mandatory_Quality_shortwave"
 
 
+@pytest.fixture(autouse=True)
+def forgotten_looks() -> Iterator[None]:
+    """No test finds another's clouds in the cache."""
+    modis_albedo._LOOKS.clear()
+    yield
+    modis_albedo._LOOKS.clear()
+
+
 def with_clear_days(monkeypatch, clear: set[int]) -> None:
+    modis_albedo._LOOKS.clear()
     monkeypatch.setattr(
         modis_albedo.weather, "cloudy", lambda lon, lat, day, hour: np.full(lon.shape, day not in clear)
     )
@@ -75,3 +87,13 @@ def test_shortwave_is_liangs_sum_and_albedo_is_sane(around) -> None:
     assert white[valid].min() > 0.02 and white[valid].max() < 0.35  # ponds to dry fields
     assert 0.10 < np.median(white[valid]) < 0.20
     assert np.abs(black / white - 1)[valid].max() < 0.2
+
+
+def test_a_day_looked_at_before_counts_as_much_as_one_looked_at_now(around) -> None:
+    window = around(MCD43A3.scene("2019_07_01").grid, 70, 117.0, 33.0)
+    first = 18_078
+    one_after_another = [modis_albedo.clear_looks(window, first + each) for each in range(3)]
+    for each, looks in enumerate(one_after_another):
+        modis_albedo._LOOKS.clear()
+        np.testing.assert_array_equal(modis_albedo.clear_looks(window, first + each), looks)
+    assert (one_after_another[0] != one_after_another[2]).any()
