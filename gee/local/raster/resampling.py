@@ -23,6 +23,7 @@ from gee.local.geometry.projections import Grid, Projection
 from gee.local.raster.pixels import TILE, Pixels, Raster, Window, digest, evaluate, pasted
 
 MAX_REPROJECTED_PIXELS = 2**28
+STEP = TILE // 4  # what computed tiles are cut to, pixels
 _REACH = {"nearest": 0, "bilinear": 1, "bicubic": 2}  # pixels of neighbourhood on each side
 
 Read = Callable[[int, int, int, int], Raster]
@@ -176,49 +177,55 @@ class SourcePixels(Pixels):
 
 
 def read_computed(pixels: Pixels, projection: Projection) -> Read:
-    """Read computed pixels of a fixed projection, by tiles that are kept for whoever asks next."""
+    """Read computed pixels of a fixed projection, by tiles that are kept for whoever asks next.
+
+    Of a tile no more is computed than is asked, rounded to ``STEP`` pixels: behind a coarse grid may stand
+    thousands of times as many source pixels.
+    """
     origin = Grid(projection, 1, 1)
 
-    def make(row: int, column: int) -> tuple[Raster, int]:
-        [raster] = evaluate([pixels], origin.window(row * TILE, column * TILE, TILE, TILE))
+    def make(row: int, column: int, height: int, width: int) -> tuple[Raster, int]:
+        [raster] = evaluate([pixels], origin.window(row, column, height, width))
         return raster, raster.nbytes
 
     def read(row: int, column: int, height: int, width: int) -> Raster:
         if height * width <= (TILE // 4) ** 2:
             return evaluate([pixels], origin.window(row, column, height, width))[0]
-        return from_tiles(make, (pixels.key, projection), TILE, (row, column, height, width))
+        return from_tiles(make, (pixels.key, projection), TILE, (row, column, height, width), STEP)
 
     return read
 
 
 def from_tiles(
-    make: Callable[[int, int], tuple[Raster, int]],
+    make: Callable[[int, int, int, int], tuple[Raster, int]],
     key: Any,
     size: int,
     window: tuple[int, int, int, int],
+    step: int,
 ) -> Raster:
-    """A window put together from aligned square tiles, each made once and kept.
+    """A window put together from parts of aligned square tiles, each made once and kept.
 
     Args:
-        make: a tile and its size in bytes, from its row and column among the tiles.
-        key: what the tiles are kept under, with their row and column.
+        make: a part and its size in bytes, from its row, column, height and width.
+        key: what the parts are kept under, with where they lie.
         size: of a tile, pixels.
         window: row, column, height, width.
+        step: a part begins and ends at whole numbers of so many pixels; ``size`` for whole tiles.
     """
     row, column, height, width = window
     cache = current().tiles
     whole: Raster | None = None
     for tile_row in range(row // size, (row + height - 1) // size + 1):
         for tile_column in range(column // size, (column + width - 1) // size + 1):
-            kept = cache.get((key, tile_row, tile_column), partial(make, tile_row, tile_column))
-            tile: Raster = kept.full((size, size))
             top, left = max(row, tile_row * size), max(column, tile_column * size)
             bottom = min(row + height, (tile_row + 1) * size)
             right = min(column + width, (tile_column + 1) * size)
-            there = np.s_[
-                top - tile_row * size : bottom - tile_row * size,
-                left - tile_column * size : right - tile_column * size,
-            ]
+            first_row, first_column = top // step * step, left // step * step
+            shape = -(-bottom // step) * step - first_row, -(-right // step) * step - first_column
+            place = (first_row, first_column, *shape)
+            kept = cache.get((key, *place), partial(make, *place))
+            tile: Raster = kept.full(shape)
+            there = np.s_[top - first_row : bottom - first_row, left - first_column : right - first_column]
             part = Raster(tile.values[there], None if tile.mask is None else tile.mask[there])
             if (bottom - top, right - left) == (height, width):
                 return part

@@ -46,12 +46,12 @@ class SceneBand:
 
     def read(self, level: int, row: int, column: int, height: int, width: int) -> Raster:
         """Pixels of a pyramid level; masked outside the scene."""
-        return from_tiles(
-            lambda tile_row, tile_column: self._tile(level, tile_row, tile_column),
-            (self.key, level),
-            self._side,
-            (row, column, height, width),
-        )
+        side = self._side
+
+        def make(top: int, left: int, *_: int) -> tuple[Raster, int]:
+            return self._tile(level, top // side, left // side)
+
+        return from_tiles(make, (self.key, level), side, (row, column, height, width), side)
 
     def _tile(self, level: int, row: int, column: int) -> tuple[Raster, int]:
         current().check()

@@ -302,20 +302,23 @@ def test_parts_of_a_fixed_projection_keep_their_own_types() -> None:
     np.testing.assert_allclose(found.values[0], np.where(expected < 256, expected, expected + 0.25))
 
 
-def test_windows_are_put_together_from_tiles_made_once() -> None:
-    made: list[tuple[int, int]] = []
+@pytest.mark.parametrize(("step", "pixels"), [(10, 12 * 100), (5, 20 * 35 + 10 * 35 + 5 * 35)])
+def test_windows_are_put_together_from_parts_of_tiles_made_once(step: int, pixels: int) -> None:
+    made: list[tuple[int, int, int, int]] = []
 
-    def make(row: int, column: int) -> tuple[Raster, int]:
-        made.append((row, column))
-        rows, columns = np.indices((10, 10))
-        return Raster((rows + 10 * row) * 1000 + columns + 10 * column), 800
+    def make(row: int, column: int, height: int, width: int) -> tuple[Raster, int]:
+        made.append((row, column, height, width))
+        rows, columns = np.indices((height, width))
+        return Raster((rows + row) * 1000 + columns + column), 800
 
-    for window in ((-5, 3, 20, 30), (0, 0, 10, 10), (-10, 0, 12, 35)):
+    for window in ((-5, 3, 20, 30), (0, 0, 10, 10), (-10, 0, 12, 35), (-5, 3, 20, 30)):
         row, column, height, width = window
-        found = from_tiles(make, "tiles", 10, window)
+        found = from_tiles(make, f"tiles {step}", 10, window, step)
         rows, columns = np.indices((height, width))
         assert np.array_equal(found.values, (rows + row) * 1000 + columns + column)
-    assert len(made) == len(set(made)) == 12
+    assert len(made) == len(set(made))
+    assert all(row // 10 == (row + height - 1) // 10 for row, _, height, _ in made)
+    assert sum(height * width for *_, height, width in made) == pixels
 
 
 def test_computed_pixels_are_interpolated_in_their_default_projection() -> None:
