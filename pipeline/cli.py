@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -101,18 +102,11 @@ def doctor(as_json: Json = False) -> None:
 
     with of_gee(), terminal.progress() as report:
         engine = _connect()
-        findings, stamp = examine(report)
-    if _say(as_json, {
-        "engine": engine, "sources": [finding.as_dict() for finding in findings], "smap_time_stamp": stamp,
-    }):  # fmt: skip
+        done = examine(report)
+    if _say(as_json, {"engine": engine, **done.as_dict()}):
         return
-    terminal.show_rows(f"Sources on the {engine} engine", [finding.row() for finding in findings])
-    for finding in findings:
-        for difference in finding.differences:
-            terminal.show(f"differs: {finding.source.id} {difference}")
-        if finding.error:
-            terminal.show(f"failed: {finding.source.id}: {finding.error}", style="red")
-    terminal.show(f"SMAP: {stamp}")
+    terminal.show_rows(f"Sources on the {engine} engine", done.rows())
+    terminal.show_notes(done.notes())
 
 
 @app.command(epilog="Example: gee-smap plan --study study.toml")
@@ -147,6 +141,27 @@ def plan(
     if dry_run:
         terminal.show_rows("Where the presets prepare the data differently", preset_differences())
     terminal.show_notes(dict.fromkeys(note for one in done for note in one.notes()))
+
+
+@app.command(epilog="Example: gee-smap picture --files exports --day 2019-07-22 --out day.png")
+def picture(
+    files: Annotated[Path, typer.Option(help="Folder of the exported files.")],
+    out: Annotated[Path, typer.Option(help="PNG file to write.")],
+    day: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Of the predictors; without it, the partitions are drawn."),
+    ] = None,
+) -> None:
+    """Draw a day's fifteen predictors at 1 km and on the cells, or the map of the partitions."""
+    with of_gee():
+        from pipeline import predictor_figures
+        from pipeline.exported import read_day, read_land
+
+        if day is None:
+            predictor_figures.draw_partitions(read_land(files), out)
+        else:
+            predictor_figures.draw_day(read_day(files, day.date()), out)
+    typer.echo(f"{out} written")
 
 
 @app.command(epilog="Example: gee-smap run --out gee-smap-run")

@@ -8,22 +8,28 @@ on it. A difference is shown, never repaired in silence.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ee
 import numpy as np
-from googleapiclient.errors import HttpError
 
+from gee import regions
 from gee.catalog import SMAP, SMAP_007, SOURCES, Source
 from gee.timeseries import DAY_MS, EPOCH
+from pipeline.asking import asked
+from pipeline.errors import EngineError, GeeSmapError
 
 LAND = (117.27, 31.86)  # Hefei: where scenes with a footprint are looked up
 ASKED_AT_ONCE = 4  # requests; far below what a project may have
 BIN_HOURS = 3  # of SMAP L4
+_STAMPS = {0: "the start", 90: "the middle"}  # by minute of the bin
 PROBE_DAY = "2019-04-10"  # whose SMAP bins are looked at
+TIME = "system:time_start"
+NEVER = dt.date(2100, 1, 1)
+REACHES = (60, 120, 400, 40_000)  # days; all of Sentinel-1's archive takes long to go through
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,7 @@ class Finding:
         types: pixel type by band.
         first: day of the first image; None for what is not dated.
         last: of the newest.
+        simulated: whether it says so of itself.
         differences: from the catalogue, a sentence each.
         error: why it could not be asked; empty where it could.
     """
@@ -47,18 +54,18 @@ class Finding:
     types: tuple[tuple[str, str], ...] = ()
     first: dt.date | None = None
     last: dt.date | None = None
+    simulated: bool = False
     differences: tuple[str, ...] = ()
     error: str = ""
 
     def row(self) -> dict[str, str]:
         """For people."""
-        kinds = list(dict.fromkeys(kind for _, kind in self.types))
+        kinds = dict(self.types)
         return {
-            "source": self.source.name,
-            "id": self.source.id,
+            "source": self.source.id,
             "crs": self.crs,
             "pixel": f"{abs(self.transform[0]):.7g}" if self.transform else "",
-            "types": ", ".join(kinds[:3]) + (", ..." if len(kinds) > 3 else ""),
+            "type": kinds.get(self.source.bands[0].name, "") if kinds else "",
             "first": str(self.first or ""),
             "last": str(self.last or ""),
             "differs": "failed" if self.error else str(len(self.differences) or ""),
@@ -70,67 +77,125 @@ class Finding:
             "source": self.source.name, "id": self.source.id, "crs": self.crs,
             "transform": list(self.transform), "types": dict(self.types),
             "first": self.first and self.first.isoformat(), "last": self.last and self.last.isoformat(),
-            "differences": list(self.differences), "error": self.error,
+            "simulated": self.simulated, "differences": list(self.differences), "error": self.error,
         }  # fmt: skip
 
 
-def examine(report: Callable[[str, float], None]) -> tuple[list[Finding], str]:
+@dataclass(frozen=True)
+class Examination:
+    """All sources of an engine.
+
+    Attributes:
+        findings: one for each.
+        stamp: where in its three hours SMAP L4's time stamp lies, in words.
+    """
+
+    findings: tuple[Finding, ...]
+    stamp: str
+
+    def rows(self) -> list[dict[str, str]]:
+        """The sources as a table for people."""
+        return [finding.row() for finding in self.findings]
+
+    def notes(self) -> Iterator[str]:
+        """What differs, what could not be asked, and SMAP's time stamp."""
+        for finding in self.findings:
+            yield from (f"{finding.source.id} {difference}" for difference in finding.differences)
+        yield from (finding.error for finding in self.findings if finding.error)
+        yield self.stamp
+        if any(finding.simulated for finding in self.findings):
+            yield "The sources are simulated by the local engine, which has none before 2015 or after 2025."
+
+    def as_dict(self) -> dict[str, Any]:
+        """For machines."""
+        return {"sources": [finding.as_dict() for finding in self.findings], "smap_time_stamp": self.stamp}
+
+
+def examine(report: Callable[[str, float], None]) -> Examination:
     """Ask the connected engine about every source.
 
     Args:
         report: told what is asked and the share of the whole that is done.
 
-    Returns:
-        A finding per source, and where in its three hours SMAP L4's time stamp lies, in words.
+    Raises:
+        EngineError: not one source could be asked.
     """
     findings = []
     with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
-        for number, finding in enumerate(pool.map(_asked, SOURCES.values())):
+        for number, finding in enumerate(pool.map(_found, SOURCES.values())):
             findings.append(finding)
             report(finding.source.id, (number + 1) / (len(SOURCES) + 1))
-    stamp = _time_stamp()
+    if all(finding.error for finding in findings):
+        raise EngineError(f"No source could be asked. The first: {findings[0].error}")
+    examination = Examination(tuple(findings), _time_stamp())
     report("SMAP time stamps", 1.0)
-    return findings, stamp
+    return examination
 
 
-def _asked(source: Source) -> Finding:
+def _found(source: Source) -> Finding:
     try:
-        if source.kind == "table":
-            return _of_table(source)
-        return _of_raster(source)
-    except (ee.EEException, HttpError, OSError) as error:
+        return _of_table(source) if source.kind == "table" else _of_raster(source)
+    except GeeSmapError as error:
         return Finding(source, error=str(error))
 
 
 def _of_table(source: Source) -> Finding:
-    names = source.table().first().propertyNames().getInfo() or []
-    missing = [band.name for band in source.bands if band.name not in names]
-    return Finding(source, differences=tuple(f"has no property {name}" for name in missing))
+    names = asked(source.table().first().propertyNames())
+    missing = [f"has no property {name}" for name in (regions.NAME, regions.COUNTRY) if name not in names]
+    return Finding(source, simulated="simulated" in names, differences=tuple(missing))
 
 
 def _of_raster(source: Source) -> Finding:
-    images = source.collection()
-    if source.kind == "collection" and source.crs is None:
-        images = images.filterBounds(ee.Geometry.Point(*LAND))
-    example = ee.Image(images.first())
-    newest = ee.Image(images.limit(1, "system:time_start", False).first())
-    names = [band.name for band in source.bands]
-    told: dict[str, Any] = (
-        ee.Dictionary(
-            {
-                "projection": example.select(names[0]).projection(),
-                "types": example.bandTypes(),
-                "first": example.get("system:time_start"),
-                "last": newest.get("system:time_start"),
-            }
-        ).getInfo()
-        or {}
+    first, last = (_first(source), _newest(source)) if source.dated else (None, None)
+    images = _between(source, first, first) if first else source.collection()
+    told = asked(ee.Image(images.first()))
+    properties = told.get("properties", {})
+    bands = {band["id"]: band for band in told["bands"]}
+    shown = bands.get(source.bands[0].name, told["bands"][0])
+    found = Finding(
+        source,
+        shown["crs"],
+        tuple(shown["crs_transform"]),
+        tuple((name, _type(band["data_type"])) for name, band in bands.items()),
+        first,
+        last,
+        "simulated" in properties,
     )
-    crs, transform = told["projection"]["crs"], tuple(told["projection"]["transform"])
-    types = tuple((name, _type(kind)) for name, kind in told["types"].items())
-    first, last = (_day(told[key]) if source.dated else None for key in ("first", "last"))
-    found = Finding(source, crs, transform, types, first, last)
-    return Finding(source, crs, transform, types, first, last, tuple(_differences(found)))
+    return replace(found, differences=tuple(_differences(found)))
+
+
+def _first(source: Source) -> dt.date | None:
+    """The day of the first image: Sentinel-1 stands in order of name, all others in that of time."""
+    if source.crs is not None:
+        return _day(asked(ee.Image(source.collection().first()).get(TIME)))
+    near = (_between(source, source.start, source.start + dt.timedelta(days)) for days in REACHES)
+    return _any_day(part.aggregate_min(TIME) for part in near)
+
+
+def _newest(source: Source) -> dt.date | None:
+    """The day of the newest image."""
+    ended = source.end or dt.datetime.now(tz=dt.UTC).date()
+    near = (_between(source, ended - dt.timedelta(days), NEVER) for days in REACHES)
+    return _any_day(part.aggregate_max(TIME) for part in near)
+
+
+def _any_day(times: Iterable[Any]) -> dt.date | None:
+    """The day of the first of several times that is any; those after it are not asked for."""
+    days = (_day(asked(time)) for time in times)
+    return next((day for day in days if day is not None), None)
+
+
+def _between(source: Source, start: dt.date, end: dt.date) -> ee.ImageCollection:
+    """Images from one day to another; of scenes those over LAND.
+
+    Days come first: the local engine lays out every scene whose footprint it is asked for.
+    """
+    images: ee.ImageCollection = source.collection().filterDate(
+        start.isoformat(), (end + dt.timedelta(days=1)).isoformat()
+    )
+    if source.crs is None:
+        images = images.filterBounds(ee.Geometry.Point(*LAND))
+    return images
 
 
 def _differences(found: Finding) -> Iterator[str]:
@@ -144,7 +209,9 @@ def _differences(found: Finding) -> Iterator[str]:
         found.transform, source.transform, rtol=1e-9, atol=1e-9
     ):
         yield f"has transform {list(found.transform)}, not {list(source.transform)}"
-    if found.first is not None and found.first > source.start:
+    if source.crs is None:
+        return  # scenes were looked up at one place, which is not seen every day
+    if found.first is not None and found.first != source.start:
         yield f"begins on {found.first}, not on {source.start}"
     if found.last is not None and source.end is not None and found.last != source.end:
         yield f"ends on {found.last}, not on {source.end}"
@@ -153,15 +220,13 @@ def _differences(found: Finding) -> Iterator[str]:
 def _time_stamp() -> str:
     """Where in a three-hour bin the images of SMAP L4 are stamped."""
     for source in (SMAP, SMAP_007):
-        day = ee.Date(PROBE_DAY)
-        images = source.collection().filterDate(day, day.advance(1, "day"))
+        day = dt.date.fromisoformat(PROBE_DAY)
         try:
-            stamps = images.aggregate_array("system:time_start").getInfo()
-        except (ee.EEException, HttpError, OSError):
+            stamps = asked(_between(source, day, day).aggregate_array(TIME))
+        except GeeSmapError:
             continue
-        minutes = sorted({round(stamp % (BIN_HOURS * 3_600_000) / 60_000) for stamp in stamps})
-        if minutes:
-            where = {0: "the start", 90: "the middle"}.get(minutes[0], f"minute {minutes[0]}")
+        if minutes := sorted({round(stamp % (BIN_HOURS * 3_600_000) / 60_000) for stamp in stamps}):
+            where = " and ".join(_STAMPS.get(minute, f"minute {minute}") for minute in minutes)
             return (
                 f"{source.id}: {len(stamps)} images on {PROBE_DAY}, stamped at {where} of their three hours"
             )

@@ -1,33 +1,42 @@
 """From a study to its plan: what has to be asked of the engine first, and what the plan amounts to.
 
-Three small requests (the region, SMAP's grid, SMAP's images day by day) settle everything a plan rests on, so
-that a region on the sea, a period before a sensor's launch or a hole in the archive is told before the first
-task. The plan itself is built in ``gee.exports`` and touches nothing.
+What a study says by itself is checked before anything is asked. A few small requests (the region, the
+assets named, an image of each source, SMAP's images day by day) then settle all that a plan rests on, so that
+a region on the sea, an asset that is not shared or a hole in the archive is told before the first task. The
+plan itself is built in ``gee.exports`` and touches nothing.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ee
 from affine import Affine
-from googleapiclient.errors import HttpError
 from odc.geo.geobox import GeoBox
+from pyproj import Geod
+from shapely.geometry import box
 
-from gee import catalog, cells, exports, grids, partitions, predictors, regions, statics, target
+from gee import catalog, cells, exports, grids, partitions, predictors, quality, regions, statics, target
+from gee.errors import SettingError
 from gee.exports import COMFORTABLE_BYTES, EECU_SECONDS_PER_MEGAPIXEL, Plan, Preparation
 from gee.partitions import Partitions
 from gee.recipe import PAPER, RECOMMENDED, Recipe
-from gee.regions import Region
+from gee.regions import Bounds, Region
 from gee.timeseries import Calendar
-from pipeline.errors import ConfigError, DataError, EngineError, of_gee
+from pipeline import study as studies
+from pipeline.asking import asked
+from pipeline.errors import ConfigError, DataError, of_gee
 from pipeline.study import Study
 
 SMAP_VERSIONS = {"008": catalog.SMAP, "007": catalog.SMAP_007}
+ASSET_FOLDER = r"projects/[^/]+/assets/.+"
 SMAP_BINS = {"morning": target.MORNING, "utc-06-09": target.PAPER_UTC}
 Report = Callable[[str, float], None]
 
@@ -55,11 +64,12 @@ class Planned:
         prepared = self.plan.preparation
         height, width = prepared.grid.shape
         total = sum(product.output_bytes for product in self.plan.products)
+        hours = sum(product.eecu_hours for product in self.plan.products)
         return (
             f"{self.study.name}, preset {self.study.preset}: {len(self.plan.products)} tasks for "
             f"{len(prepared.calendar)} days, {width} x {height} pixels of 1 km, {len(prepared.cells):,} "
             f"cells of 9 km in its bounds, {self.area_km2:,.0f} km² ({', '.join(self.places[:3])}); "
-            f"{_bytes(total)} before compression"
+            f"{_bytes(total)} before compression, some {hours:,.0f} EECU h"
         )
 
     def rows(self) -> list[dict[str, str]]:
@@ -110,8 +120,8 @@ class Planned:
         if large:
             yield f"{len(large)} requests are larger than {_bytes(COMFORTABLE_BYTES)}; up to 10 MB are taken."
         yield (
-            f"Earth Engine units are an order of magnitude: {EECU_SECONDS_PER_MEGAPIXEL:g} s per million "
-            "source pixels, a figure that was measured nowhere."
+            "Earth Engine compute units (EECU) are an order of magnitude: "
+            f"{EECU_SECONDS_PER_MEGAPIXEL:g} s per million source pixels, a figure that was measured nowhere."
         )
         if self.simulated:
             yield "The sources are simulated by the local engine."
@@ -128,42 +138,47 @@ def plan(study: Study, folder: Path, checkpoints: str | None, report: Report) ->
 
     Raises:
         ConfigError: the study cannot be planned, or its plan would break a limit; all reasons are given.
-        DataError: SMAP's archive does not hold exactly one image for each day.
+        DataError: SMAP's archive does not hold exactly one image for each day, or a source has no image.
         EngineError: the engine does not answer.
     """
     with of_gee():
-        calendar, region = _basics(study, folder)
+        draft = _draft(study, folder)
         recipe = study.preparation
         report("region", 0.0)
-        extent = regions.extent(region, _asked(regions.summary(region)))
-        report("SMAP", 0.3)
-        raster = _smap_raster(recipe)
-        _check_smap(calendar, recipe)
+        extent = regions.extent(draft.region, asked(regions.summary(draft.region)))
+        grid = _grid(extent.bounds, draft.calendar, recipe)
+        report("sources", 0.3)
+        if "/" in recipe.soil:
+            _check_soil(recipe.soil)
+        if checkpoints is not None:
+            _check_folder(checkpoints)
+        raster, simulated = smap_raster(recipe)
+        _check_sources(draft.calendar, recipe, grid)
+        report("SMAP", 0.5)
+        _check_smap(draft.calendar, recipe)
         report("plan", 0.7)
-        grid = grids.fine_grid(extent.bounds)
         preparation = Preparation(
             name=study.name,
             recipe=recipe,
-            calendar=calendar,
-            region=region.geometry(),
+            calendar=draft.calendar,
+            region=draft.region.geometry(),
             grid=grid,
             cells=(
                 cells.utm_cells(grids.coarse(grid))
                 if recipe.registration == "utm"
                 else cells.ease_cells(extent.bounds, raster)
             ),
-            partitions=_partitions(study, folder, region, grid),
+            partitions=draft.partitions or _asked_partitions(study, draft.region, grid),
             smap=SMAP_VERSIONS[recipe.smap],
             smap_bin=SMAP_BINS[recipe.smap_bin],
             checkpoints=checkpoints,
         )
         planned = exports.plan(preparation)
         mistakes = planned.mistakes()
-        simulated = _asked(ee.ImageCollection(catalog.LST.id).first().get("simulated"))
         report("plan", 1.0)
     if mistakes:
         raise ConfigError("\n".join([f"{study.name} cannot be exported so:", *mistakes]))
-    return Planned(study, planned, extent.area_km2, extent.names, bool(simulated))
+    return Planned(study, planned, extent.area_km2, extent.names, simulated)
 
 
 def preset_differences() -> list[dict[str, str]]:
@@ -175,66 +190,182 @@ def preset_differences() -> list[dict[str, str]]:
     ]
 
 
-def _basics(study: Study, folder: Path) -> tuple[Calendar, Region]:
-    """Period and region of a study, and whether the sources have the days it needs."""
+@dataclass(frozen=True)
+class _Draft:
+    """What a study says by itself; partitions are None where the engine has to be asked."""
+
+    calendar: Calendar
+    region: Region
+    partitions: Partitions | None
+
+
+def _draft(study: Study, folder: Path) -> _Draft:
+    """Read all that needs no engine, and tell everything that is wrong with it together."""
     if study.region is None or study.period is None:
         missing = [name for name in ("region", "period") if getattr(study, name) is None]
         raise ConfigError(f"{study.name} has no {' and no '.join(missing)}: a plan needs both.")
-    calendar = Calendar(study.period.start, study.period.end)
-    chosen = [
-        *(stream.source for stream in predictors.STREAMS.values()),
-        SMAP_VERSIONS[study.preparation.smap],
-    ]
-    reach = [
-        calendar.padded(*predictors.margins(stream, study.preparation))
-        for stream in predictors.STREAMS.values()
-    ]
-    catalog.check_available(chosen, min(one.start for one in reach), max(one.end for one in reach))
-    where = study.region
+    calendar, recipe = Calendar(study.period.start, study.period.end), study.preparation
+    mistakes: list[str] = []
+    region = parts = None
+    with _gathered(mistakes):
+        _check_period(calendar, recipe)
+    with _gathered(mistakes):
+        region = _region(study.region, folder)
+        if region.bounds:  # a continent takes minutes to measure
+            _grid(region.bounds, calendar, recipe)
+    with _gathered(mistakes):
+        statics.soil(recipe.soil)
+    with _gathered(mistakes):
+        parts = _told_partitions(study, folder)
+    if region is None or mistakes:
+        raise ConfigError("\n".join([f"{study.name} cannot be planned:", *mistakes]))
+    return _Draft(calendar, region, parts)
+
+
+@contextmanager
+def _gathered(mistakes: list[str]) -> Iterator[None]:
+    try:
+        yield
+    except (SettingError, ConfigError) as error:
+        mistakes.append(str(error))
+
+
+def _check_period(calendar: Calendar, recipe: Recipe) -> None:
+    """Whether the sources have the days that are read: optical ones in the margins too, SMAP's bins."""
+    streams = predictors.STREAMS.values()
+    reach = [calendar.padded(*predictors.margins(stream, recipe)) for stream in streams]
+    bins = calendar.padded(-SMAP_BINS[recipe.smap_bin].day_offset, 0)
+    mistakes: list[str] = []
+    with _gathered(mistakes):
+        catalog.check_available(
+            [stream.source for stream in streams], min(one.start for one in reach), calendar.end
+        )
+    with _gathered(mistakes):
+        catalog.check_available([SMAP_VERSIONS[recipe.smap]], bins.start, bins.end)
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
+
+
+def _region(where: studies.Region, folder: Path) -> Region:
     if where.place is not None:
-        return calendar, regions.place(where.place)
+        return regions.place(where.place)
     if where.bbox is not None:
-        return calendar, regions.box(*where.bbox)
+        return regions.box(*where.bbox)
     if where.geojson is not None:
-        return calendar, regions.polygon(_geojson(folder / where.geojson))
-    return calendar, regions.asset(str(where.asset))
+        return regions.polygon(_geojson(folder / where.geojson))
+    return regions.asset(str(where.asset))
 
 
-def _partitions(study: Study, folder: Path, region: Region, grid: GeoBox) -> Partitions:
+def _grid(bounds: Bounds, calendar: Calendar, recipe: Recipe) -> GeoBox:
+    """The fine grid of a region, unless it has too many pixels to be worth another look."""
+    west, south, east, north = bounds
+    outline = box(west, south, east, north).segmentize(1)  # parallels are no shortest lines
+    pixels = abs(Geod(ellps="WGS84").geometry_area_perimeter(outline)[0]) / grids.FINE_METRES**2
+    if pixels > exports.MAX_GRID_PIXELS:
+        raise SettingError(exports.too_large(pixels, calendar, recipe))
+    return grids.fine_grid(bounds)
+
+
+def _told_partitions(study: Study, folder: Path) -> Partitions | None:
     wanted = study.partitions
     match wanted.scheme:
         case "anhui":
             return partitions.anhui()
-        case "auto":
-            elevation = statics.elevation(study.preparation.elevation)
-            return partitions.auto(region.geometry(), grid, None, elevation)
         case "file":
             return partitions.from_geojson(_geojson(folder / str(wanted.path)), wanted.name_property)
-        case "asset":
-            table = str(wanted.path)
-            found = _asked(partitions.summary(table, wanted.name_property))
-            names = partitions.asset_names(table, wanted.name_property, found)
-            return partitions.from_asset(table, wanted.name_property, names)
-        case _:
+        case "none":
             return partitions.none()
+        case _:
+            return None
 
 
-def _smap_raster(recipe: Recipe) -> GeoBox:
-    """The grid of the SMAP asset as the engine has it."""
-    told = _asked(ee.Image(SMAP_VERSIONS[recipe.smap].collection().first()).select(["sm_surface"]))
+def _asked_partitions(study: Study, region: Region, grid: GeoBox) -> Partitions:
+    wanted = study.partitions
+    if wanted.scheme == "auto":
+        elevation = predictors.elevation(study.preparation, grid)
+        return partitions.auto(region.geometry(), grid, None, elevation)
+    table = str(wanted.path)
+    names = partitions.asset_names(
+        table, wanted.name_property, asked(partitions.summary(table, wanted.name_property))
+    )
+    return partitions.from_asset(table, wanted.name_property, names)
+
+
+def _check_soil(asset: str) -> None:
+    has = asked(ee.Image(asset).bandNames())
+    missing = [
+        part
+        for part, pattern in statics.ASSET_BANDS.items()
+        if not any(re.match(pattern, name) for name in has)
+    ]
+    if missing:
+        raise ConfigError(
+            f"The soil asset {asset} has no band {' and no '.join(missing)} (its bands: {', '.join(has)}): "
+            "give one with bands sand, silt and clay, in %."
+        )
+
+
+def _check_folder(folder: str) -> None:
+    """Whether checkpoints can be stored in a folder of assets."""
+    if not re.fullmatch(ASSET_FOLDER, folder):
+        raise ConfigError(f'--checkpoints {folder} is no folder of assets: give "projects/NAME/assets/...".')
+    try:
+        kind = ee.data.getAsset(folder)["type"]
+    except ee.EEException as error:
+        raise ConfigError(f"--checkpoints: {error} Make it: earthengine create folder {folder}") from error
+    if kind != "FOLDER":
+        raise ConfigError(f"--checkpoints {folder} is of type {kind}: name a folder.")
+
+
+def _check_sources(calendar: Calendar, recipe: Recipe, grid: GeoBox) -> None:
+    """Whether every source can be read and looked at the region in the period."""
+    area = grids.rectangle(grid)
+    seen, reaches = {}, {}
+    for name, stream in predictors.STREAMS.items():
+        reach = reaches[name] = calendar.padded(*predictors.margins(stream, recipe))
+        images = stream.source.collection().filterDate(
+            reach.start.isoformat(), (reach.end + dt.timedelta(days=1)).isoformat()
+        )
+        if stream is predictors.BACKSCATTER:
+            images = quality.sentinel1_scenes(images, recipe.orbit).filterBounds(area)
+        seen[name] = images.limit(1).size()
+    static = predictors.static(recipe, calendar.start.year, grid).bandNames()
+    told = asked(ee.Dictionary({"seen": seen, "static": static}))
+    without = [name for name, found in told["seen"].items() if not found]
+    if without:
+        raise DataError(
+            "\n".join(
+                f"{predictors.STREAMS[name].source.id} has no image of the region from {reaches[name].start} "
+                f"to {reaches[name].end}{_another_orbit(name, recipe)}: choose another period or region."
+                for name in without
+            )
+        )
+
+
+def _another_orbit(name: str, recipe: Recipe) -> str:
+    if name != predictors.BACKSCATTER.name or recipe.orbit == "both":
+        return ""
+    return f' on {recipe.orbit} passes (orbit = "both" in [preparation] takes all)'
+
+
+def smap_raster(recipe: Recipe) -> tuple[GeoBox, bool]:
+    """The grid of the SMAP asset as the engine has it, and whether it is simulated."""
+    told = asked(ee.Image(SMAP_VERSIONS[recipe.smap].collection().first()).select(["sm_surface"]))
     [band] = told["bands"]
     width, height = band["dimensions"]
-    return GeoBox((height, width), Affine(*band["crs_transform"]), band["crs"])
+    raster = GeoBox((height, width), Affine(*band["crs_transform"]), band["crs"])
+    return raster, bool(told["properties"].get("simulated"))
 
 
 def _check_smap(calendar: Calendar, recipe: Recipe) -> None:
-    counts = _asked(target.smap_counts(calendar, SMAP_VERSIONS[recipe.smap], SMAP_BINS[recipe.smap_bin]))
+    counts = asked(target.smap_counts(calendar, SMAP_VERSIONS[recipe.smap], SMAP_BINS[recipe.smap_bin]))
     wrong = [f"{day} has {count}" for day, count in zip(calendar.days, counts, strict=True) if count != 1]
     if wrong:
+        more = f" and {len(wrong) - 10} days more do not" if len(wrong) > 10 else ""
         raise DataError(
             f"{SMAP_VERSIONS[recipe.smap].id} should hold exactly one image in the bin "
-            f"{SMAP_BINS[recipe.smap_bin].label}, but {', '.join(wrong[:10])}"
-            f"{' and more' if len(wrong) > 10 else ''}: choose another period or bin."
+            f"{SMAP_BINS[recipe.smap_bin].label}, but {', '.join(wrong[:10])}{more}: choose another "
+            "period or bin."
         )
 
 
@@ -246,16 +377,6 @@ def _geojson(path: Path) -> Mapping[str, Any]:
     if not isinstance(read, dict):
         raise ConfigError(f"{path} is no GeoJSON: it holds no object.")
     return read
-
-
-def _asked(thing: Any) -> Any:
-    """The value of an expression."""
-    try:
-        return thing.getInfo()
-    except ee.EEException as error:
-        raise EngineError(f"Earth Engine answers: {error}") from error
-    except (OSError, HttpError) as error:
-        raise EngineError(f"Earth Engine does not answer: {error}") from error
 
 
 def _bytes(number: float) -> str:

@@ -1,9 +1,11 @@
-"""The whole preparation of a small study on the local engine: every task of its plan, timed.
+"""The whole preparation of a study on the local engine: every task of its plan, timed.
 
     python tests/benchmarks/bench_preparation.py [--km 90] [--days 30] [--checkpoints]
+    python tests/benchmarks/bench_preparation.py --study FILE [--checkpoints] [--keep DIR]
 
-Sources are simulated. The engine runs in a process of its own; tasks run as Earth Engine runs them, two at a
-time, and each one's own time is printed beside the whole.
+Without a study it is a box in Anhui; --keep downloads what was exported. Sources are simulated. The engine
+runs in a process of its own; tasks run as Earth Engine runs them, two at a time, and each one's own time is
+printed beside the whole.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from pipeline.study import Study
 
 PROJECT = "my-project"
 FOLDER = f"projects/{PROJECT}/assets/checkpoints"
+PREFIX = "study"
 CENTRE = (116.9, 31.2)  # between the Dabie mountains, Chaohu and the Jianghuai hills
 KM_PER_DEGREE = 111.3
 
@@ -49,9 +52,7 @@ def study(km: float, days: int) -> Study:
 
 def seconds(operation: dict[str, Any]) -> float:
     """How long a finished task ran."""
-    begun, ended = (
-        dt.datetime.fromisoformat(operation["metadata"][key]) for key in ("startTime", "endTime")
-    )
+    begun, ended = (dt.datetime.fromisoformat(operation["metadata"][key]) for key in ("startTime", "endTime"))
     return (ended - begun).total_seconds()
 
 
@@ -59,8 +60,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--km", type=float, default=90)
     parser.add_argument("--days", type=int, default=30)
+    parser.add_argument("--study", type=Path, help="a study file in place of the box")
+    parser.add_argument("--keep", type=Path, help="folder to download the exported files to")
     parser.add_argument("--checkpoints", action="store_true")
     options = parser.parse_args()
+    wanted = Study.load(options.study) if options.study else study(options.km, options.days)
     with tempfile.TemporaryDirectory() as folder:
         child = start(Path(folder), with_storage=True, project=PROJECT)
         address = child.address
@@ -74,8 +78,8 @@ def main() -> None:
             ee.data.createFolder(FOLDER)
         began = time.perf_counter()
         planned = plan(
-            study(options.km, options.days), Path(), FOLDER if options.checkpoints else None,
-            lambda what, share: None,
+            wanted, options.study.parent if options.study else Path(),
+            FOLDER if options.checkpoints else None, lambda what, share: None,
         )  # fmt: skip
         print(planned.title())
         print(f"{'planning':<28}{time.perf_counter() - began:8.1f} s")
@@ -85,7 +89,7 @@ def main() -> None:
         engine = psutil.Process(address.pid)
         while waiting or running:
             for product in [one for one in waiting if done.keys() >= set(one.needs)]:
-                task = exports.task(product, planned.plan, bucket.name, "box")
+                task = exports.task(product, planned.plan, bucket.name, PREFIX)
                 task.start()
                 running[product.name] = task
                 waiting.remove(product)
@@ -100,6 +104,10 @@ def main() -> None:
                     print(f"{name:<28}{done[name]:8.1f} s", flush=True)
                     del running[name]
         whole = time.perf_counter() - began
+        if options.keep:
+            options.keep.mkdir(parents=True, exist_ok=True)
+            for blob in bucket.list_blobs(prefix=PREFIX):
+                blob.download_to_filename(options.keep / Path(blob.name).name)
         print(f"{'all tasks':<28}{whole:8.1f} s, engine's memory at most {peak / 2**20:.0f} MiB")
         child.stop()
 
