@@ -82,7 +82,10 @@ class Region(Section):
         if bbox is not None:
             west, south, east, north = bbox
             if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
-                raise ValueError("west < east within -180..180 and south < north within -90..90 is needed")
+                raise ValueError(
+                    "west < east within -180..180 and south < north within -90..90 is needed; split a region "
+                    "across the 180th meridian into two studies"
+                )
         return bbox
 
     @field_validator("geojson")

@@ -95,6 +95,17 @@ def test_a_grid_or_a_request_beyond_the_limits_is_a_mistake(
     assert all("store the region or the partitions as an asset" in mistake for mistake in found)
 
 
+def test_checkpoints_of_too_many_bands_are_a_mistake(
+    preparation: Preparation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MAX_STACKED_BANDS", 40)
+    found = exports.plan(replace(preparation, checkpoints=FOLDER)).mistakes()
+    # 20 days on either side of two with one band; 6 before and 5 after them with three.
+    assert found[0].startswith("checkpoint-lst has 42 bands, more than 40")
+    assert [text.split()[0] for text in found] == ["checkpoint-lst", "checkpoint-albedo"]
+    assert all("fewer years" in text for text in found)
+
+
 def test_the_paper_preset_builds_every_product(preparation: Preparation) -> None:
     recipe = PAPER.model_copy(update={"soil": "soilgrids"})
     coarse = cells.utm_cells(GRID.zoom_out(9))
@@ -166,6 +177,12 @@ def test_the_tasks_are_what_the_client_would_send(preparation: Preparation) -> N
     assert table["selectors"] == list(plan["cells-2019-07"].columns)
     asset = exports.task(plan["checkpoint-lst"], plan, "bucket", "box").config
     assert asset["assetExportOptions"]["earthEngineDestination"]["name"] == plan["checkpoint-lst"].asset
+
+
+def test_a_task_has_the_workload_tag_of_its_study_and_leaves_none_behind(preparation: Preparation) -> None:
+    plan = exports.plan(replace(preparation, tag="anhui-2019"))
+    assert exports.task(plan["static"], plan, "bucket", "box").workload_tag == "anhui-2019"
+    assert ee.data.getWorkloadTag() == ""
 
 
 def test_margins_are_those_of_filling_and_smoothing() -> None:

@@ -139,7 +139,7 @@ def assert_same(ours: Masked, theirs: Masked, tolerance: float) -> None:
 def test_a_source_is_what_the_catalogue_says(findings: dict[str, doctor.Finding], name: str) -> None:
     found = findings[name]
     if MODE == "local":
-        if name in ("smap_007", "glo30"):
+        if name == "glo30":
             pytest.skip("not among the simulated sources")
         assert found.simulated
     assert found.error == ""

@@ -85,26 +85,22 @@ def test_the_time_stamp_of_smap_is_told(told):
     )
 
 
-@pytest.mark.parametrize(
-    ("asset", "remedy"),
-    [("NASA/SMAP/SPL4SMGP/007", 'smap = "008"'), ("COPERNICUS/DEM/GLO30_2024_1", 'elevation = "srtm"')],
-)
-def test_a_source_that_is_missing_is_told_with_what_does_without_it(told, asset, remedy):
-    [found] = [one for one in told["sources"] if one["id"] == asset]
-    assert f"{asset} does not exist, or you may not read it" in found["error"]
-    assert remedy in found["error"]
+def test_a_source_that_is_missing_is_told_with_what_does_without_it(told):
+    [found] = [one for one in told["sources"] if one["source"] == "glo30"]
+    assert "COPERNICUS/DEM/GLO30_2024_1 does not exist, or you may not read it" in found["error"]
+    assert 'elevation = "srtm"' in found["error"]
     assert (found["types"], found["first"]) == ({}, None)
 
 
 def test_the_table_for_people_names_what_differs_and_what_is_simulated(gee_smap, monkeypatch):
-    only(monkeypatch, LST, SOURCES["smap_007"], SOURCES["boundaries"])
+    only(monkeypatch, LST, SOURCES["glo30"], SOURCES["boundaries"])
     answered = gee_smap("doctor")
     assert answered.code == 0
     lines = [" ".join(line.split()) for line in answered.out.splitlines()]
     assert lines[0] == "Sources on the local engine"
     row = "MODIS/061/MOD11A1 SR-ORG:6974 926.6254 int 7500..65535 2015-01-01 2025-12-31 1"
     assert row in lines
-    assert "NASA/SMAP/SPL4SMGP/007 failed" in lines
+    assert "COPERNICUS/DEM/GLO30_2024_1 failed" in lines
     assert "WM/geoLab/geoBoundaries/600/ADM1" in lines
     assert f"note: MODIS/061/MOD11A1 begins on 2015-01-01, not on {LST.start}" in lines
     assert any("The sources are simulated by the local engine" in line for line in lines)

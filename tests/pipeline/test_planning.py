@@ -273,10 +273,7 @@ REFUSED = {
     ),
     "no such soil": ({"more": f'[preparation]\nsoil = "{NO_ASSET}"'}, [NO_ASSET, "may not read"]),
     "the paper's soil": (
-        {"preset": 'preset = "paper"', "more": '[preparation]\nsmap = "008"'}, ["HWSD", 'soil = "soilgrids"'],
-    ),
-    "a source that the engine lacks": (
-        {"more": '[preparation]\nsmap = "007"'}, ["NASA/SMAP/SPL4SMGP/007", 'smap = "008"'],
+        {"preset": 'preset = "paper"'}, ["HWSD", 'soil = "soilgrids"'],
     ),
     "elevation that the engine lacks": (
         {"more": '[preparation]\nelevation = "glo30"'}, ["COPERNICUS/DEM/GLO30_2024_1", 'elevation = "srtm"'],

@@ -24,7 +24,8 @@ from gee.local.sources.nature.cache import ByteCache
 Floats = NDArray[np.float64]
 Cells = NDArray[np.intp]
 
-ID = "NASA/SMAP/SPL4SMGP/008"
+ID, EARLIER_ID = "NASA/SMAP/SPL4SMGP/008", "NASA/SMAP/SPL4SMGP/007"
+EARLIER_END = datetime(2025, 6, 28, tzinfo=UTC)  # version 007 ends with the image of 2025-06-27 22:30
 BIN_MS = 3 * 3_600_000
 FIRST, END = datetime(2015, 3, 31, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC)
 OUTAGE = (datetime(2019, 6, 19, tzinfo=UTC), datetime(2019, 7, 24, tzinfo=UTC))  # end exclusive
@@ -246,9 +247,9 @@ def _compute(start: int, names: tuple[str, ...], window: Window) -> Mapping[str,
     return {name: (at[name], land) for name in names}
 
 
-def _scene(slot: Slot) -> Scene:
+def _scene(asset_id: str, slot: Slot) -> Scene:
     return Scene(
-        f"{ID}/{slot.index}",
+        f"{asset_id}/{slot.index}",
         slot.index,
         slot.start,
         slot.end,
@@ -261,22 +262,25 @@ def _scene(slot: Slot) -> Scene:
 
 
 @cache
-def _slots() -> Sequence[Slot]:
+def _slots(end: datetime) -> Sequence[Slot]:
     """One image for each 3 hours, stamped at the middle of them as Earth Engine's are."""
-    first, end = int(FIRST.timestamp() * 1000), int(END.timestamp() * 1000)
-    starts = range(first + BIN_MS // 2, end, BIN_MS)
+    first, last = int(FIRST.timestamp() * 1000), int(end.timestamp() * 1000)
+    starts = range(first + BIN_MS // 2, last, BIN_MS)
     return [
         Slot(start, start + BIN_MS, datetime.fromtimestamp(start / 1000, UTC).strftime("%Y%m%d_%H%M"))
         for start in starts
     ]
 
 
-DATASETS = (
-    Dataset(
-        ID,
+def _dataset(asset_id: str, end: datetime) -> Dataset:
+    """One version of the product; the simulated ones differ in their span only."""
+    return Dataset(
+        asset_id,
         "IMAGE_COLLECTION",
         {"title": "Simulated SMAP L4 surface and root-zone soil moisture, 3-hourly", "simulated": 1},
-        slots=_slots,
-        build=_scene,
-    ),
-)
+        slots=partial(_slots, end),
+        build=partial(_scene, asset_id),
+    )
+
+
+DATASETS = (_dataset(ID, END), _dataset(EARLIER_ID, EARLIER_END))

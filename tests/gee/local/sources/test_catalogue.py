@@ -12,6 +12,7 @@ from gee.local.sources.dataset import Dataset, Scene, Window
 
 IDS = {
     "NASA/SMAP/SPL4SMGP/008",
+    "NASA/SMAP/SPL4SMGP/007",
     "MODIS/061/MOD09A1",
     "MODIS/061/MOD11A1",
     "MODIS/061/MOD15A2H",

@@ -9,7 +9,7 @@ import numpy as np
 from pyproj import Transformer
 
 from gee.local.sources import smap
-from gee.local.sources.catalogue import DATASETS
+from gee.local.sources.catalogue import DATASETS, find
 from gee.local.sources.dataset import Window
 from gee.local.sources.grids import SMAP_WARPED, coarse_cells
 from gee.local.sources.nature import moisture
@@ -90,3 +90,16 @@ def test_rain_of_a_day_is_the_sum_of_its_eight_bins(around) -> None:
     at = smap._Fields(rows[:, 0], cols[0], scenes[0].start)
     rain = at.mean(lambda lon, lat: smap.weather.rain(lon, lat, day // 86_400_000))
     np.testing.assert_allclose(np.sum(fluxes, 0) * 3 * 3600, rain, rtol=1e-4, atol=1e-4)
+
+
+def test_version_007_ends_in_june_2025_and_shows_the_same_field() -> None:
+    later, earlier = (find(f"NASA/SMAP/SPL4SMGP/{version}") for version in ("008", "007"))
+    assert later is not None and earlier is not None
+    last = earlier.scenes()[-1]
+    assert (last.id, last.index) == ("NASA/SMAP/SPL4SMGP/007/20250627_2230", "20250627_2230")
+    window = Window(560, 3120, 4, 4)
+    [(values, valid)] = last.read(("sm_surface",), window)
+    [(same, same_valid)] = later.scene(last.index).read(("sm_surface",), window)
+    assert valid.any()
+    assert np.array_equal(valid, same_valid)
+    assert np.array_equal(values[valid], same[valid])
