@@ -66,7 +66,8 @@ class Overlap:
     def nbytes(self) -> int:
         """Memory the factors and ``covered`` take."""
         parts = [part for each in self.factors for part in (each.data, each.indices, each.indptr)]
-        return sum(part.nbytes for part in parts) + 8 * math.prod(each.shape[0] for each in self.factors)
+        covered = 8 * math.prod(int(each.shape[0]) for each in self.factors)
+        return covered + sum(int(part.nbytes) for part in parts)
 
     def totals(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sums of (fine rows, fine columns) values times their shares, (coarse pixels,)."""
