@@ -33,11 +33,11 @@ def test_every_source_stands_under_its_own_name_and_id() -> None:
     assert len({source.id for source in SOURCES.values()}) == len(SOURCES)
 
 
-def test_all_but_the_superseded_and_the_alternative_are_simulated() -> None:
+def test_all_but_the_alternative_elevation_are_simulated() -> None:
     missing = {source.name for source in SOURCES.values()} - {
         name for name, source in SOURCES.items() if catalogue.find(source.id)
     }
-    assert missing == {"smap_007", "glo30"}
+    assert missing == {"glo30"}
 
 
 @pytest.mark.parametrize("source", SIMULATED, ids=lambda source: source.name)
