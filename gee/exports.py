@@ -36,6 +36,7 @@ EECU_SECONDS_PER_MEGAPIXEL = 0.1  # an order of magnitude, measured nowhere; ver
 _READERS = 2  # of a month's sources without checkpoints: its image and its table
 STILL = tuple(band for band in STATIC if band != "lc")  # of a cell; a mean of classes means nothing
 CELL_KEYS = ("cell", "lon", "lat")
+SIMULATED = "simulated"  # column that marks rows made from simulated sources
 KEY_DIGITS = 10  # of the hash, in the name of a task
 Kind = Literal["image", "asset", "table"]
 
@@ -56,6 +57,7 @@ class Preparation:
         smap_bin: part of the day that stands for it.
         checkpoints: folder for 1 km assets between the stages, ``projects/NAME/assets/...``; None computes
             every month from the sources' own pixels.
+        simulated: whether the sources say that they are; then the tables say so too, in every row.
         tag: workload tag of the tasks.
     """
 
@@ -69,6 +71,7 @@ class Preparation:
     smap: Source
     smap_bin: SmapBin
     checkpoints: str | None = None
+    simulated: bool = False
     tag: str = "gee-smap"
 
 
@@ -222,7 +225,9 @@ def _products(preparation: Preparation) -> Iterator[Product]:
     yield Product("static", "image", _written(placed, names), names, grid)
 
     cells = partitions.assign(preparation.cells.features(preparation.region), preparation.partitions)
-    keys = (*CELL_KEYS, partitions.BAND)
+    keys: tuple[str, ...] = (*CELL_KEYS, partitions.BAND)
+    if preparation.simulated:
+        cells, keys = cells.map(lambda cell: cell.set(SIMULATED, 1)), (*keys, SIMULATED)
     yield Product(
         "cells-static",
         "table",

@@ -25,7 +25,7 @@ from rasterio.errors import RasterioIOError
 
 from gee import grids
 from gee.cells import valid_names
-from gee.exports import KEY_DIGITS, STILL, band_name
+from gee.exports import KEY_DIGITS, SIMULATED, STILL, band_name
 from gee.landcover import FRACTIONS
 from gee.partitions import BAND as PARTITION
 from gee.predictors import DYNAMIC, STATIC
@@ -34,7 +34,6 @@ from pipeline.tables import Table
 
 HASH = "[0-9a-f]" * KEY_DIGITS
 REGION = "region"
-SIMULATED = "simulated"
 DATED = re.compile(r"_(\d{8})$")
 EASE_CELL = re.compile(r"(\d{4})-(\d{4})")
 UTM_CELL = re.compile(r"u(\d{3})-(\d{3})")

@@ -172,6 +172,7 @@ def plan(study: Study, folder: Path, checkpoints: str | None, report: Report) ->
             smap=SMAP_VERSIONS[recipe.smap],
             smap_bin=SMAP_BINS[recipe.smap_bin],
             checkpoints=checkpoints,
+            simulated=simulated,
         )
         planned = exports.plan(preparation)
         mistakes = planned.mistakes()

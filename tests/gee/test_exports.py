@@ -191,3 +191,13 @@ def test_margins_are_those_of_filling_and_smoothing() -> None:
         "reflectance": (20, 20), "lst": (20, 20), "lai": (20, 20), "albedo": (20, 20), "sentinel1": (6, 5),
     }  # fmt: skip
     assert predictors.margins(STREAMS["sentinel1"], PAPER) == (6, 6)
+
+
+def test_tables_from_simulated_sources_say_so_in_every_row(earth: Any, preparation: Preparation) -> None:
+    plan = exports.plan(replace(preparation, simulated=True))
+    rows = earth.value(plan["cells-static"].expression)["features"]
+    assert rows
+    assert {row["properties"]["simulated"] for row in rows} == {1}
+    for product in plan.products:
+        assert ("simulated" in product.columns) == (product.kind == "table")
+    assert "simulated" not in exports.plan(preparation)["cells-static"].columns
