@@ -21,7 +21,7 @@ from odc.geo.geobox import GeoBox
 
 from gee import grids, limits, observations, partitions, predictors, target, timeseries
 from gee.catalog import Source
-from gee.cells import Cells, cell_means, cell_table
+from gee.cells import Cells, cell_means, cell_table, valid_names
 from gee.errors import SettingError
 from gee.partitions import Partitions
 from gee.predictors import DYNAMIC, RADAR, STATIC, STREAMS, VALID, Stream
@@ -270,7 +270,7 @@ def _month(
 
     smap = target.smap_series(month, preparation.smap, preparation.smap_bin)
     table = cell_table(days, cells, grid, DYNAMIC, RADAR if in_power else (), smap, keys)
-    columns = (*keys, "date", "doy", *DYNAMIC, *(f"{band}_valid" for band in DYNAMIC), "sm", "smap_outage")
+    columns = (*keys, "date", "doy", *DYNAMIC, *valid_names(DYNAMIC), target.MOISTURE, target.OUTAGE)
     yield Product(
         f"cells-{label}", "table", table, columns, grid, len(preparation.cells) * len(month), needs, reads
     )

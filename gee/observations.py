@@ -16,11 +16,11 @@ import ee
 from gee.catalog import ALBEDO, LAI, LST, REFLECTANCE, SENTINEL1, scaled
 from gee.indices import MODIS_BANDS, indices
 from gee.quality import ANY_INVERSION, Preset, accepted, edges, masked
+from gee.timeseries import DATE, DAY_MS
 
 Dates = Literal["pixel", "start"]
 Inversions = Literal["full", "all"]
 
-DAY_MS = 86_400_000
 MID_COMPOSITE_DAYS = 4  # MOD15A2H does not say which of its eight days it took
 ZERO_CELSIUS = 273.15  # K
 ALBEDO_BANDS = ("Albedo_BSA_shortwave", "Albedo_WSA_shortwave")
@@ -145,7 +145,7 @@ def _date(image: ee.Image, band: str, shift_days: int = 0) -> ee.Image:
     """
     days = ee.Number(image.date().millis()).divide(DAY_MS).add(shift_days)
     nothing = image.select(band).mask().multiply(0)
-    return ee.Image(nothing.add(ee.Image.constant(days)).toDouble().rename("date"))
+    return ee.Image(nothing.add(ee.Image.constant(days)).toDouble().rename(DATE))
 
 
 def _day_seen(image: ee.Image) -> ee.Image:
@@ -163,4 +163,4 @@ def _day_seen(image: ee.Image) -> ee.Image:
     since = since.mod(ee.Image.constant(year_days))
     since = since.updateMask(since.lt(REFLECTANCE.span_days))
     days = ee.Number(start.millis()).divide(DAY_MS)
-    return ee.Image(since.add(ee.Image.constant(days)).rename("date"))
+    return ee.Image(since.add(ee.Image.constant(days)).rename(DATE))

@@ -209,8 +209,8 @@ def static(recipe: Recipe, year: int, grid: GeoBox) -> ee.Image:
 
     Returns:
         ``sand, silt, clay`` (%), ``dem`` (m), ``LC_0`` to ``LC_4`` (share of water, forest, grassland,
-        cropland and urban land, 0..1) and ``lc``, the class with the largest share; type float. Soil and
-        elevation of pixels that are water are left in.
+        cropland and urban land, 0..1) and ``lc``, the class with the largest share; type float. Water is not
+        taken out: elevation is there, soil as far as its source maps it.
 
     Raises:
         SettingError: the recipe names a soil that cannot be had.

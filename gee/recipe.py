@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-GAP_DAYS = 15  # Xu et al. 2024, 3.1: "within 15 days before and after"
+GAP_DAYS = 15  # Xu et al. 2024, 3.1: valid values within 15 days before and after
 _ASSET = r"^projects/[^/]+/assets/.+$"
 
 

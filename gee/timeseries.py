@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import ee
 
 from gee.errors import SettingError
+from gee.recipe import GAP_DAYS
 
 DAY_MS = 86_400_000
 EPOCH = dt.date(1970, 1, 1)
@@ -25,7 +26,6 @@ DATE = "date"  # band of an observation: days since 1970-01-01, with fractions w
 
 SHORTEST_DAYS = 1e-6  # between two observations, a tenth of a second
 
-GAP_DAYS = 15  # Xu et al. 2024, 3.1: valid values within 15 days before and after
 SG_HALF_WIDTH = 5  # Xu et al. 2024, 3.1: m = 5, that is 11 days
 SG_DEGREE = 4  # Xu et al. 2024, 3.1: d = 4
 # The least-squares polynomial's value at the middle of 11 equidistant days; Savitzky and Golay 1964,

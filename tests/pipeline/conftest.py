@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from gee.local.rest.process import Child
 from pipeline import terminal
 from pipeline.cli import app
 from pipeline.example import SimulatedRegion, simulate
@@ -33,6 +34,17 @@ seed = 5
 names = ["random", "spatial", "time", "leave-partition-out"]
 """
 DAYS = 40  # too few for the time split, which needs 63
+
+
+@pytest.fixture(scope="module")
+def engine_of_tests(client: Child) -> Iterator[None]:
+    """Commands find the engine of the tests, whatever the machine's settings say."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GEE_SMAP_ENGINE", "local")
+        patch.setenv("GEE_SMAP_LOCAL_STATE", client.address.state)
+        for name in ("GEE_SMAP_PROJECT", "GOOGLE_APPLICATION_CREDENTIALS"):
+            patch.delenv(name, raising=False)
+        yield
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -16,20 +15,10 @@ import pytest
 import gee.connection
 from gee.catalog import LST, SENTINEL1, SMAP, SOURCES, Band, Source
 from gee.connection import LocalAddress
-from gee.local.rest.process import Child
 from pipeline import doctor
 from pipeline.errors import EngineError
 
-
-@pytest.fixture(scope="module", autouse=True)
-def settings(client: Child) -> Iterator[None]:
-    """The command finds the engine of the tests, whatever the machine's settings say."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GEE_SMAP_ENGINE", "local")
-        patch.setenv("GEE_SMAP_LOCAL_STATE", client.address.state)
-        for name in ("GEE_SMAP_PROJECT", "GOOGLE_APPLICATION_CREDENTIALS"):
-            patch.delenv(name, raising=False)
-        yield
+pytestmark = pytest.mark.usefixtures("engine_of_tests")
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +34,7 @@ BOX = "bbox = [116.2, 31.6, 117.1, 32.4]"
 JULY = "start = 2019-07-01\nend = 2019-07-10"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def settings(client: Child) -> Iterator[None]:
-    """The command finds the engine of the tests, whatever the machine's settings say."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GEE_SMAP_ENGINE", "local")
-        patch.setenv("GEE_SMAP_LOCAL_STATE", client.address.state)
-        for name in ("GEE_SMAP_PROJECT", "GOOGLE_APPLICATION_CREDENTIALS"):
-            patch.delenv(name, raising=False)
-        yield
+pytestmark = pytest.mark.usefixtures("engine_of_tests")
 
 
 @pytest.fixture
