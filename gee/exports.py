@@ -12,30 +12,32 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Literal
 
 import ee
 from odc.geo.geobox import GeoBox
 
-from gee import grids, limits, observations, partitions, predictors, target, timeseries
+from gee import grids, landcover, limits, observations, partitions, predictors, target, timeseries
 from gee.catalog import Source
 from gee.cells import Cells, cell_means, cell_table, valid_names
 from gee.errors import SettingError
 from gee.partitions import Partitions
-from gee.predictors import DYNAMIC, RADAR, STATIC, STREAMS, VALID, Stream
+from gee.predictors import DYNAMIC, RADAR, STATIC, STREAMS, Stream
 from gee.recipe import Recipe
 from gee.target import SmapBin
-from gee.timeseries import DATE, Calendar
+from gee.timeseries import Calendar
 
 NODATA = -9999.0  # of the exported files; no predictor comes near
 MAX_GRID_PIXELS = 2_000_000  # a month of daily predictors on more of them is files beyond 2 GB
 COMFORTABLE_BYTES = 1_000_000  # of a request; only limits.MAX_PAYLOAD_BYTES is refused
 EECU_SECONDS_PER_MEGAPIXEL = 0.1  # an order of magnitude, measured nowhere; verify live
 _READERS = 2  # of a month's sources without checkpoints: its image and its table
-STILL = tuple(band for band in STATIC if band != "lc")  # of a cell; a mean of classes means nothing
-CELL_KEYS = ("cell", "lon", "lat")
+STILL = tuple(band for band in STATIC if band not in ("lc", landcover.LAND))  # whose means say something
+MONTHLY = ("dynamic", "cells")  # products of each month, before its label
+CELL_KEYS: tuple[str, ...] = ("cell", "lon", "lat")
 SIMULATED = "simulated"  # column that marks rows made from simulated sources
 KEY_DIGITS = 10  # of the hash, in the name of a task
 Kind = Literal["image", "asset", "table"]
@@ -59,6 +61,8 @@ class Preparation:
             every month from the sources' own pixels.
         simulated: whether the sources say that they are; then the tables say so too, in every row.
         tag: workload tag of the tasks.
+        parts: by the label of a month, ``2019-04``, into how many stretches of days it is cut; 1 where it is
+            not named.
     """
 
     name: str
@@ -73,6 +77,19 @@ class Preparation:
     checkpoints: str | None = None
     simulated: bool = False
     tag: str = "gee-smap"
+    parts: Mapping[str, int] = field(default_factory=dict)
+
+    def stretches(self) -> Iterator[tuple[str, Calendar]]:
+        """The days of each image and table with their label: months, or the parts of one that was cut."""
+        for month in self.calendar.months():
+            label = f"{month.start:%Y-%m}"
+            if (number := self.parts.get(label, 1)) == 1:
+                yield label, month
+                continue
+            edges = [round(len(month) * part / number) for part in range(number + 1)]
+            for first, after in pairwise(edges):
+                stretch = Calendar(month.days[first], month.days[after - 1])
+                yield f"{stretch.start:%Y-%m-%d}", stretch
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +97,8 @@ class Product:
     """One export task.
 
     Attributes:
-        name: ``static``, ``dynamic-2019-04``, ``cells-2019-04``, ``checkpoint-lst``.
+        name: ``static``, ``dynamic-2019-04``, ``cells-2019-04``, ``checkpoint-lst``; the parts of a month
+            that was cut have the first of their days, ``dynamic-2019-04-16``.
         kind: an image for Cloud Storage, an image asset, or a table for Cloud Storage.
         expression: what is computed.
         columns: bands of the image or columns of the table, in order.
@@ -150,6 +168,24 @@ class Plan:
             if product.name == name:
                 return product
         raise KeyError(name)
+
+    def split(self, name: str) -> Plan | None:
+        """The plan with twice as many, shorter products in the place of a month's, for one that was too much.
+
+        Args:
+            name: of the product that failed.
+
+        Returns:
+            None where there is nothing to cut: the static products, checkpoints, single days.
+        """
+        for month in self.preparation.calendar.months():
+            label = f"{month.start:%Y-%m}"
+            if name.startswith(tuple(f"{kind}-{label}" for kind in MONTHLY)):
+                number = 2 * self.preparation.parts.get(label, 1)
+                if number > len(month):
+                    return None
+                return plan(replace(self.preparation, parts={**self.preparation.parts, label: number}))
+        return None
 
     def mistakes(self) -> list[str]:
         """The limits that the plan would break, a sentence each; empty where it may be submitted."""
@@ -224,56 +260,58 @@ def _products(preparation: Preparation) -> Iterator[Product]:
     names = (*STATIC, partitions.BAND, "region")
     yield Product("static", "image", _written(placed, names), names, grid)
 
-    cells = partitions.assign(preparation.cells.features(preparation.region), preparation.partitions)
-    keys: tuple[str, ...] = (*CELL_KEYS, partitions.BAND)
+    cells, keys = preparation.cells.features(preparation.region), CELL_KEYS
     if preparation.simulated:
         cells, keys = cells.map(lambda cell: cell.set(SIMULATED, 1)), (*keys, SIMULATED)
+    placed_keys = (*keys, partitions.BAND)
     yield Product(
         "cells-static",
         "table",
-        cell_means(still, cells, grid, STILL, keys),
-        (*keys, *STILL),
+        cell_means(still, partitions.assign(cells, preparation.partitions), grid, STILL, placed_keys),
+        (*placed_keys, *STILL, *valid_names(STILL)),
         grid,
         rows=len(preparation.cells),
     )
     stored = list(_checkpoints(preparation)) if preparation.checkpoints else []
     yield from stored
     assets = {product.name: product for product in stored}
-    for month in calendar.months():
-        yield from _month(preparation, month, assets, cells, keys)
+    for label, stretch in preparation.stretches():
+        yield from _stretch(preparation, label, stretch, assets, cells, keys)
 
 
-def _month(
+def _stretch(
     preparation: Preparation,
-    month: Calendar,
+    label: str,
+    stretch: Calendar,
     assets: Mapping[str, Product],
     cells: ee.FeatureCollection,
     keys: Sequence[str],
 ) -> Iterator[Product]:
+    """The image and the table of some days."""
     recipe, grid = preparation.recipe, preparation.grid
     seen = {
-        name: _restored(stream, _reach(stream, month, recipe), ee.Image(assets[_checkpoint(stream)].asset))
+        name: _restored(stream, _reach(stream, stretch, recipe), ee.Image(assets[_checkpoint(stream)].asset))
         if assets
-        else predictors.observed(stream, _reach(stream, month, recipe), recipe, grid)
+        else predictors.observed(stream, _reach(stream, stretch, recipe), recipe, grid)
         for name, stream in STREAMS.items()
     }
-    days = predictors.daily(seen, month, recipe)
+    days = predictors.daily(seen, stretch, recipe)
     in_power = recipe.radar_mean == "power"
     shown = days.map(observations.decibels) if in_power else days
     pixels = _pixels(grid)
-    reads = 0.0 if assets else sum(_megapixels(pixels, stream, month, recipe) for stream in STREAMS.values())
-    bands = tuple(band_name(band, day) for day in month.days for band in (*DYNAMIC, "count"))
-    stack = _written(shown.select([*DYNAMIC, "count"]).toBands(), bands)
-    label = f"{month.start:%Y-%m}"
-    needs = tuple(assets)
-    yield Product(f"dynamic-{label}", "image", stack, bands, grid, needs=needs, megapixels=reads)
-
-    smap = target.smap_series(month, preparation.smap, preparation.smap_bin)
-    table = cell_table(days, cells, grid, DYNAMIC, RADAR if in_power else (), smap, keys)
-    columns = (*keys, "date", "doy", *DYNAMIC, *valid_names(DYNAMIC), target.MOISTURE, target.OUTAGE)
-    yield Product(
-        f"cells-{label}", "table", table, columns, grid, len(preparation.cells) * len(month), needs, reads
+    reads = (
+        0.0 if assets else sum(_megapixels(pixels, stream, stretch, recipe) for stream in STREAMS.values())
     )
+    bands = tuple(band_name(band, day) for day in stretch.days for band in (*DYNAMIC, "count"))
+    stack = _written(shown.select([*DYNAMIC, "count"]).toBands(), bands)
+    needs = tuple(assets)
+    image, table = (f"{kind}-{label}" for kind in MONTHLY)
+    yield Product(image, "image", stack, bands, grid, needs=needs, megapixels=reads)
+
+    smap = target.smap_series(stretch, preparation.smap, preparation.smap_bin)
+    rows = cell_table(days, cells, grid, DYNAMIC, RADAR if in_power else (), smap, keys)
+    columns = (*keys, "date", "doy", *DYNAMIC, *valid_names(DYNAMIC), target.MOISTURE, target.OUTAGE)
+    yield Product(table, "table", rows, columns, grid, len(preparation.cells) * len(stretch), needs, reads)
 
 
 def _checkpoints(preparation: Preparation) -> Iterator[Product]:
@@ -281,7 +319,7 @@ def _checkpoints(preparation: Preparation) -> Iterator[Product]:
     for stream in STREAMS.values():
         reach = _reach(stream, preparation.calendar, preparation.recipe)
         seen = predictors.observed(stream, reach, preparation.recipe, preparation.grid)
-        kept = _kept(stream)
+        kept = stream.kept
         days = stream.image_days(reach)
         names = tuple(band_name(band, day) for day in days for band in kept)
         stack = timeseries.on_days(seen, days, kept).toBands().rename(list(names)).toFloat()
@@ -296,7 +334,7 @@ def _checkpoints(preparation: Preparation) -> Iterator[Product]:
 
 def _restored(stream: Stream, reach: Calendar, asset: ee.Image) -> ee.ImageCollection:
     """The observations that a checkpoint holds, as ``predictors.observed`` gives them."""
-    kept = list(_kept(stream))
+    kept = list(stream.kept)
     days = stream.image_days(reach)
 
     def one(millis: ee.Number) -> ee.Image:
@@ -314,12 +352,6 @@ def _restored(stream: Stream, reach: Calendar, asset: ee.Image) -> ee.ImageColle
 
 def _checkpoint(stream: Stream) -> str:
     return f"checkpoint-{stream.name}"
-
-
-def _kept(stream: Stream) -> tuple[str, ...]:
-    if stream is predictors.BACKSCATTER:
-        return (*stream.bands, VALID)
-    return (*stream.bands, DATE) if stream.composite else stream.bands
 
 
 def _reach(stream: Stream, calendar: Calendar, recipe: Recipe) -> Calendar:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal
 
 import ee
 
@@ -18,6 +19,7 @@ from gee.catalog import LAND_COVER, scaled
 
 BAND = "LC_Type5"
 MAX_PIXELS = 10_000_000_000  # of a region: 463 m pixels of all the land there is, ten times over
+LAND = "land"
 WATER_LIMIT = 0.5  # share of water from which a pixel or a cell is no land; the paper gives none
 
 
@@ -123,17 +125,22 @@ def majority(fractions: ee.Image) -> ee.Image:
     return ee.Image(rank.multiply(-1).add(len(CLASSES)).updateMask(complete).toByte().rename("lc"))
 
 
-def land(fractions: ee.Image, limit: float = WATER_LIMIT) -> ee.Image:
-    """Where there is land enough: the share of water stays below a limit.
+def land(
+    fractions: ee.Image, rule: Literal["fraction", "majority"] = "fraction", limit: float = WATER_LIMIT
+) -> ee.Image:
+    """Where there is land enough for soil moisture.
 
     Args:
-        fractions: with band ``LC_0``, at any scale; on a map of classes it tells dry pixels.
+        fractions: bands ``LC_0`` to ``LC_4`` at any scale.
+        rule: ``fraction``, the share of water stays below the limit, or ``majority``, another class than
+            water has the largest share.
         limit: share of water from which a pixel is left out, above 0 and at most 1.
 
     Returns:
-        One band ``land``, 1 or 0, masked where the share of water is unknown.
+        One band ``land``, 1 or 0, masked where the land cover is unknown.
     """
-    return ee.Image(fractions.select("LC_0").lt(limit).rename("land"))
+    dry = majority(fractions).neq(0) if rule == "majority" else fractions.select("LC_0").lt(limit)
+    return ee.Image(dry.rename(LAND))
 
 
 def areas(image: ee.Image, region: ee.Geometry) -> ee.Dictionary:

@@ -24,7 +24,7 @@ from gee.recipe import Recipe
 from gee.timeseries import DATE, Calendar
 
 RADAR = ("vv", "vh")
-STATIC = ("sand", "silt", "clay", "dem", *landcover.FRACTIONS, "lc")
+STATIC = ("sand", "silt", "clay", "dem", *landcover.FRACTIONS, "lc", landcover.LAND)
 VALID = "valid"  # share of a fine pixel that was seen by the radar
 DATE_STEPS = 1024  # to a day, of a mean date
 RADAR_STAGE = 100.0  # metres between 10 m and 1 km: one hop over a province breaks Earth Engine's limits
@@ -56,6 +56,13 @@ class Stream:
         """Whether an image gathers several days, so that a pixel has a date of its own."""
         return self.source.cadence_days > 1
 
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """What is known of a fine pixel: the predictors, and what filling or averaging needs beside them."""
+        if self.source is catalog.SENTINEL1:
+            return (*self.bands, VALID)
+        return (*self.bands, DATE) if self.composite else self.bands
+
     def image_days(self, calendar: Calendar) -> tuple[dt.date, ...]:
         """The days on which images start that were observed within a calendar.
 
@@ -80,7 +87,7 @@ def _temperature(image: ee.Image, recipe: Recipe) -> ee.Image:
 
 
 def _albedo(image: ee.Image, recipe: Recipe) -> ee.Image:
-    return observations.albedo(image, recipe.quality)
+    return observations.albedo(image, recipe.quality, recipe.inversions)
 
 
 def _backscatter(image: ee.Image, recipe: Recipe) -> ee.Image:
@@ -169,7 +176,7 @@ def observed(stream: Stream, calendar: Calendar, recipe: Recipe, grid: GeoBox) -
             mean.addBands(share.rename(VALID)).set("system:time_start", scene.get("system:time_start"))
         )
 
-    kept = [*RADAR, VALID]
+    kept = list(stream.kept)
     return timeseries.window_mean(passes.map(radar), calendar, kept, 0, 1, VALID).select(kept)
 
 
@@ -209,8 +216,9 @@ def static(recipe: Recipe, year: int, grid: GeoBox) -> ee.Image:
 
     Returns:
         ``sand, silt, clay`` (%), ``dem`` (m), ``LC_0`` to ``LC_4`` (share of water, forest, grassland,
-        cropland and urban land, 0..1) and ``lc``, the class with the largest share; type float. Water is not
-        taken out: elevation is there, soil as far as its source maps it.
+        cropland and urban land, 0..1), ``lc``, the class with the largest share, and ``land`` (1, or 0 where
+        there is too much water for a soil moisture); type float. Water is not taken out: elevation is there,
+        soil as far as its source maps it.
 
     Raises:
         SettingError: the recipe names a soil that cannot be had.
@@ -222,6 +230,7 @@ def static(recipe: Recipe, year: int, grid: GeoBox) -> ee.Image:
         .addBands(elevation(recipe, grid))
         .addBands(shares)
         .addBands(landcover.majority(shares))
+        .addBands(landcover.land(shares, recipe.water, recipe.water_limit))
         .select(list(STATIC))
         .toFloat()
     )

@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 GAP_DAYS = 15  # Xu et al. 2024, 3.1: valid values within 15 days before and after
-_ASSET = r"^projects/[^/]+/assets/.+$"
+ASSET = r"^projects/[^/]+/assets/.+$"
 
 
 class Recipe(BaseModel):
@@ -31,6 +31,10 @@ class Recipe(BaseModel):
         default="guarded",
         description="guarded (denominators above zero, clamped) or printed (the formulas alone)",
     )
+    inversions: Literal["full", "all"] = Field(
+        default="all",
+        description="full or all, the albedo retrievals taken; all has those of few clear views too",
+    )
     gap_days: int = Field(
         default=GAP_DAYS,
         ge=1,
@@ -48,7 +52,7 @@ class Recipe(BaseModel):
     )
     soil: str = Field(
         default="soilgrids",
-        pattern=rf"^soilgrids$|^openlandmap$|^hwsd$|{_ASSET}",
+        pattern=rf"^soilgrids$|^openlandmap$|^hwsd$|{ASSET}",
         description='soilgrids, openlandmap, or "projects/NAME/assets/..." with bands sand, silt, clay in %',
     )
     elevation: Literal["srtm", "glo30"] = Field(
@@ -92,6 +96,7 @@ RECOMMENDED = Recipe()
 PAPER = Recipe(
     dates="start",
     indices="printed",
+    inversions="full",
     radar_mean="decibels",
     radar_days=13,
     soil="hwsd",

@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from pipeline import local_commands
-from pipeline.errors import USER_MISTAKES, GeeSmapError, of_gee
+from pipeline.errors import USER_MISTAKES, ConfigError, DataError, GeeSmapError, of_gee
 from pipeline.staging import without_nan
 
 INTERRUPTED = 130
@@ -123,24 +123,36 @@ def plan(
 ) -> None:
     """Show the export tasks of a study, with sizes, and refuse what breaks a limit; submits nothing."""
     from pipeline import terminal
+    from pipeline.planning import Planned, preset_differences
     from pipeline.planning import plan as plan_
-    from pipeline.planning import preset_differences
     from pipeline.study import PRESETS, Study
 
     wanted = [Study.load(study, preset) for preset in PRESETS] if dry_run else [Study.load(study)]
+    done: list[Planned] = []
+    refused: dict[str, str] = {}
     with of_gee(), terminal.progress() as report:
         _connect()
-        done = [plan_(one, study.parent, checkpoints, report) for one in wanted]
-    if _say(as_json, {
-        "plans": [one.as_dict() for one in done],
+        for each in wanted:
+            try:
+                done.append(plan_(each, study.parent, checkpoints, report))
+            except (ConfigError, DataError) as error:
+                if not dry_run:
+                    raise
+                refused[each.preset] = str(error)
+    if not _say(as_json, {
+        "plans": [one.manifest().model_dump(mode="json") for one in done],
+        "refused": refused,
         "preset_differences": preset_differences() if dry_run else [],
     }):  # fmt: skip
-        return
-    for one in done:
-        terminal.show_rows(one.title(), one.rows())
-    if dry_run:
-        terminal.show_rows("Where the presets prepare the data differently", preset_differences())
-    terminal.show_notes(dict.fromkeys(note for one in done for note in one.notes()))
+        for one in done:
+            terminal.show_rows(one.title(), one.rows())
+        if dry_run:
+            terminal.show_rows("Where the presets prepare the data differently", preset_differences())
+        terminal.show_notes(dict.fromkeys(note for one in done for note in one.notes()))
+        for preset, reason in refused.items():
+            typer.secho(f"preset {preset}: {reason}", err=True, fg="red")
+    if refused:
+        raise typer.Exit(2)
 
 
 @app.command(epilog="Example: gee-smap picture --files exports --day 2019-07-22 --out day.png")

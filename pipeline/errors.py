@@ -36,6 +36,18 @@ class EngineError(GeeSmapError):
     """Earth Engine refuses a request, or does not answer."""
 
 
+class AuthError(GeeSmapError):
+    """Credentials are missing, expired, or lack a right."""
+
+
+class QuotaError(GeeSmapError):
+    """A quota of Earth Engine or Cloud Storage is used up."""
+
+
+class StorageError(GeeSmapError):
+    """Cloud Storage refuses, does not answer, or holds something else than was written."""
+
+
 USER_MISTAKES = (SampleError, ModelFileError)
 """Errors of ``models`` that end a command with exit code 2."""
 

@@ -23,20 +23,32 @@ from odc.geo.geobox import GeoBox
 from pyproj import Geod
 from shapely.geometry import box
 
-from gee import catalog, cells, exports, grids, partitions, predictors, quality, regions, statics, target
+from gee import (
+    catalog,
+    cells,
+    comparisons,
+    exports,
+    grids,
+    partitions,
+    predictors,
+    quality,
+    regions,
+    statics,
+    target,
+)
 from gee.errors import SettingError
 from gee.exports import COMFORTABLE_BYTES, EECU_SECONDS_PER_MEGAPIXEL, Plan, Preparation
 from gee.partitions import Partitions
-from gee.recipe import PAPER, RECOMMENDED, Recipe
+from gee.recipe import ASSET, PAPER, RECOMMENDED, Recipe
 from gee.regions import Bounds, Region
 from gee.timeseries import Calendar
 from pipeline import study as studies
 from pipeline.asking import asked
 from pipeline.errors import ConfigError, DataError, of_gee
+from pipeline.manifest import Manifest, Task
 from pipeline.study import Study
 
 SMAP_VERSIONS = {"008": catalog.SMAP, "007": catalog.SMAP_007}
-ASSET_FOLDER = r"projects/[^/]+/assets/.+"
 SMAP_BINS = {"morning": target.MORNING, "utc-06-09": target.PAPER_UTC}
 Report = Callable[[str, float], None]
 
@@ -50,14 +62,12 @@ class Planned:
         plan: the tasks.
         area_km2: of the region.
         places: names of the features that make up the region.
-        simulated: whether the sources say that they are simulated.
     """
 
     study: Study
     plan: Plan
     area_km2: float
     places: tuple[str, ...]
-    simulated: bool
 
     def title(self) -> str:
         """The plan in a line."""
@@ -88,31 +98,39 @@ class Planned:
             for product in self.plan.products
         ]
 
-    def as_dict(self) -> dict[str, Any]:
-        """The plan for machines."""
-        height, width = self.plan.preparation.grid.shape
-        return {
-            "study": self.study.name,
-            "preset": self.study.preset,
-            "simulated": self.simulated,
-            "region": {"places": list(self.places), "area_km2": self.area_km2},
-            "grid": {
-                "crs": str(self.plan.preparation.grid.crs), "width": width, "height": height,
-                "crs_transform": grids.crs_transform(self.plan.preparation.grid),
-            },
-            "cells": len(self.plan.preparation.cells),
-            "partitions": list(self.plan.preparation.partitions.names),
-            "eecu_seconds_per_megapixel": EECU_SECONDS_PER_MEGAPIXEL,
-            "tasks": [
-                {
-                    "task": product.description, "name": product.name, "kind": product.kind,
-                    "columns": len(product.columns), "request_bytes": len(product.request),
-                    "output_bytes": product.output_bytes, "megapixels": product.megapixels,
-                    "eecu_hours": product.eecu_hours, "needs": list(product.needs), "asset": product.asset,
-                }
+    def manifest(self) -> Manifest:
+        """The plan without its expressions, as later stages and machines read it."""
+        prepared = self.plan.preparation
+        height, width = prepared.grid.shape
+        return Manifest(
+            study=self.study.name,
+            study_hash=self.study.hash,
+            preset=self.study.preset,
+            simulated=prepared.simulated,
+            start=prepared.calendar.start,
+            end=prepared.calendar.end,
+            places=self.places,
+            area_km2=self.area_km2,
+            crs=str(prepared.grid.crs),
+            width=width,
+            height=height,
+            crs_transform=tuple(grids.crs_transform(prepared.grid)),
+            cells=len(prepared.cells),
+            partitions=prepared.partitions.names,
+            partition_rule=prepared.partitions.rule,
+            sources=_source_ids(prepared.recipe),
+            checkpoints=prepared.checkpoints,
+            eecu_seconds_per_megapixel=EECU_SECONDS_PER_MEGAPIXEL,
+            tasks=tuple(
+                Task(
+                    task=product.description, name=product.name, kind=product.kind,
+                    columns=product.columns, needs=product.needs, asset=product.asset,
+                    request_bytes=len(product.request), output_bytes=product.output_bytes,
+                    megapixels=product.megapixels, eecu_hours=product.eecu_hours,
+                )
                 for product in self.plan.products
-            ],
-        }  # fmt: skip
+            ),
+        )  # fmt: skip
 
     def notes(self) -> Iterator[str]:
         """What a user should know before submitting."""
@@ -123,7 +141,7 @@ class Planned:
             "Earth Engine compute units (EECU) are an order of magnitude: "
             f"{EECU_SECONDS_PER_MEGAPIXEL:g} s per million source pixels, a figure that was measured nowhere."
         )
-        if self.simulated:
+        if self.plan.preparation.simulated:
             yield "The sources are simulated by the local engine."
 
 
@@ -150,6 +168,7 @@ def plan(study: Study, folder: Path, checkpoints: str | None, report: Report) ->
         report("sources", 0.3)
         if "/" in recipe.soil:
             _check_soil(recipe.soil)
+        _check_comparisons(study.comparisons.named)
         if checkpoints is not None:
             _check_folder(checkpoints)
         raster, simulated = smap_raster(recipe)
@@ -179,7 +198,7 @@ def plan(study: Study, folder: Path, checkpoints: str | None, report: Report) ->
         report("plan", 1.0)
     if mistakes:
         raise ConfigError("\n".join([f"{study.name} cannot be exported so:", *mistakes]))
-    return Planned(study, planned, extent.area_km2, extent.names, simulated)
+    return Planned(study, planned, extent.area_km2, extent.names)
 
 
 def preset_differences() -> list[dict[str, str]]:
@@ -306,9 +325,21 @@ def _check_soil(asset: str) -> None:
         )
 
 
+def _check_comparisons(named: Mapping[str, str]) -> None:
+    """Whether the collections to compare with can be read and have the bands that are known of them."""
+    for name, asset in named.items():
+        has = asked(ee.ImageCollection(asset).first().bandNames())
+        missing = [band for band in comparisons.PRODUCTS[name].bands if band not in has]
+        if missing:
+            raise ConfigError(
+                f"comparisons.{name}: the images of {asset} have no band {' and no '.join(missing)} (their "
+                f"bands: {', '.join(has)}): rename the bands when you upload them."
+            )
+
+
 def _check_folder(folder: str) -> None:
     """Whether checkpoints can be stored in a folder of assets."""
-    if not re.fullmatch(ASSET_FOLDER, folder):
+    if not re.fullmatch(ASSET, folder):
         raise ConfigError(f'--checkpoints {folder} is no folder of assets: give "projects/NAME/assets/...".')
     try:
         kind = ee.data.getAsset(folder)["type"]
@@ -356,6 +387,18 @@ def smap_raster(recipe: Recipe) -> tuple[GeoBox, bool]:
     width, height = band["dimensions"]
     raster = GeoBox((height, width), Affine(*band["crs_transform"]), band["crs"])
     return raster, bool(told["properties"].get("simulated"))
+
+
+def _source_ids(recipe: Recipe) -> dict[str, str]:
+    """The assets read, by what the catalogue calls them."""
+    soils = {"soilgrids": catalog.SOILGRIDS, "openlandmap": catalog.OPENLANDMAP}.get(recipe.soil)
+    static = [catalog.GLO30 if recipe.elevation == "glo30" else catalog.SRTM, catalog.LAND_COVER]
+    sources = [
+        *(stream.source for stream in predictors.STREAMS.values()), *static, *(soils or {}).values(),
+        SMAP_VERSIONS[recipe.smap],
+    ]  # fmt: skip
+    own = {} if soils else {"soil": recipe.soil}
+    return {source.name: source.id for source in sources} | own
 
 
 def _check_smap(calendar: Calendar, recipe: Recipe) -> None:

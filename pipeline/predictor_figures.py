@@ -24,7 +24,7 @@ from matplotlib.patches import Patch, Rectangle
 from scipy import ndimage
 
 from gee import grids
-from gee.landcover import CLASSES, TYPES, WATER_LIMIT
+from gee.landcover import CLASSES, LAND, TYPES
 from gee.partitions import BAND as PARTITION
 from gee.predictors import DYNAMIC
 from pipeline.columns import PREDICTORS, VARIABLES
@@ -216,7 +216,7 @@ def draw_partitions(land: Land, out: Path) -> None:
     image = LightSource(315, 45).shade_rgb(
         image, relief, blend_mode="soft", vert_exag=12, dx=land.grid.resolution.x, dy=land.grid.resolution.x
     )
-    image[np.nan_to_num(land.fine["LC_0"]) >= WATER_LIMIT] = mpl.colors.to_rgb(WATER)
+    image[land.fine[LAND] == 0] = mpl.colors.to_rgb(WATER)
     box = land.grid.boundingbox
     axes.imshow(
         np.dstack([image, land.region]), extent=(box.left, box.right, box.bottom, box.top),

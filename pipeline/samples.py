@@ -2,7 +2,7 @@
 
 Whatever is wrong with a table is found here, all of it at once, with the file, the column, the number of
 rows and the remedy, because boosted trees train on percent, no-data codes and doubled rows without a word.
-Land cover follows Xu et al. 2024 table 2, water left out.
+Land cover follows Xu et al. 2024 table 2; what counts as water, the study's [preparation] says.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from pipeline.study import Study
 from pipeline.tables import Mask, Table, as_text, first, share
 
 LARGEST = 1e30  # no quantity of the field comes near; float32, which the models use, ends at 3.4e38
-WATER_LIMIT = 0.5  # a cell of which the land classes cover less is water; Xu et al. 2024 give no rule at 9 km
 FULL_COVER = 1.001  # the four shares add up to 1 at most, but for rounding
 HINTS = {
     "lon": "give longitudes in degrees east of Greenwich",
@@ -117,6 +116,7 @@ class _Reader:
         self.carried: dict[str, str] = {}  # name -> column of the table taken as it is
         self.mapped = study.samples.columns
         self.keep = study.samples.keep
+        self.preparation = study.preparation
         self.resolver = Resolver(self.mapped, frozenset(table.header))
         self.features = feature_names(study)
         self.classes = "lc" in study.predictors.use and study.predictors.land_cover == "one-hot"
@@ -262,7 +262,10 @@ class _Reader:
                 f"LC_1..LC_4: they add up to more than 1 in {share(bad)} rows, the first row "
                 f"{first(bad) + 1} ({cover[bad][0]:.4g}); give shares of the cell, 0..1"
             )
-        return np.asarray(cover < WATER_LIMIT)
+        water = 1 - cover
+        if self.preparation.water == "majority":
+            return np.asarray(water >= np.max([values[name] for name in LAND_COVER], axis=0))
+        return np.asarray(water >= self.preparation.water_limit)
 
     def _rows(self, water: Mask, target: Values | None) -> NDArray[np.intp]:
         """The rows that stay: land, and with a target where one is read."""

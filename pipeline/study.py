@@ -28,7 +28,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from gee.recipe import PAPER, Recipe
+from gee.recipe import ASSET, PAPER, Recipe
 from models.splits import BLOCK_KM, GAP_DAYS, MINIMUM_SAMPLES, N_FOLDS, TEST_SHARE, standard_splits
 from pipeline.columns import LAND_COVER, PREDICTORS, Column, mistakes
 from pipeline.errors import ConfigError
@@ -70,7 +70,7 @@ class Region(Section):
     )
     asset: str | None = Field(
         default=None,
-        pattern=r"^projects/[^/]+/assets/.+$",
+        pattern=ASSET,
         description='an Earth Engine table, "projects/NAME/assets/..."',
     )
 
@@ -111,8 +111,8 @@ class Period(Section):
 
     @model_validator(mode="after")
     def _forward(self) -> Period:
-        if self.end <= self.start:
-            raise ValueError(f"end {self.end} is not after start {self.start}")
+        if self.end < self.start:
+            raise ValueError(f"end {self.end} is before start {self.start}")
         return self
 
 
@@ -129,6 +129,13 @@ class Partitions(Section):
     )
     name_property: str | None = Field(
         default=None, description="the property of a polygon that holds the partition's name"
+    )
+    blend_km: float = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="a number from 0 to 100, how far on both sides of a border the models of two partitions "
+        "pass into each other in a map; 0 is a hard border",
     )
     minimum_samples: int = Field(
         default=MINIMUM_SAMPLES, ge=1, description="a whole number from 1, the rows a partition needs"
@@ -149,6 +156,22 @@ class Partitions(Section):
         if self.scheme not in ("file", "asset") and given:
             raise ValueError(f'scheme = "{self.scheme}" takes no {_listed(given)}; "file" and "asset" do')
         return self
+
+
+class Comparisons(Section):
+    """Products that the maps are held against, as collections of the user's own on Earth Engine."""
+
+    smci: str | None = Field(
+        default=None, pattern=ASSET, description='"projects/NAME/assets/...", SMCI1.0 with a band SMCI'
+    )
+    smap_dsm: str | None = Field(
+        default=None, pattern=ASSET, description='"projects/NAME/assets/...", NSIDC-0779 with bands AM and PM'
+    )
+
+    @property
+    def named(self) -> dict[str, str]:
+        """The collections that are given, by the product's name in ``gee.comparisons``."""
+        return {name: asset for name, asset in self if asset}
 
 
 class Samples(Section):
@@ -283,6 +306,9 @@ class Study(Section):
         default_factory=Recipe, description="how the sources become predictors and target"
     )
     partitions: Partitions = Field(default_factory=Partitions, description="terrain partitions")
+    comparisons: Comparisons = Field(
+        default_factory=Comparisons, description="other products to compare with"
+    )
     samples: Samples = Field(default_factory=Samples, description="how a foreign table is read")
     predictors: Predictors = Field(default_factory=Predictors, description="what the models see")
     model: Model = Field(default_factory=Model, description="how the stack is fitted")

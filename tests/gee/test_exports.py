@@ -82,6 +82,47 @@ def test_a_task_is_named_by_what_it_computes(preparation: Preparation) -> None:
     assert not set(names) & {product.description for product in exports.plan(shifted).products}
 
 
+def test_a_month_that_was_too_much_is_cut_into_halves_that_hold_all_its_days(
+    preparation: Preparation,
+) -> None:
+    whole = exports.plan(replace(preparation, calendar=ANHUI))
+    halves = whole.split("dynamic-2019-07")
+    assert halves is not None
+    quarters = halves.split("cells-2019-07-17")  # the second half's table: July is cut again, the rest is not
+    assert quarters is not None
+    names = [product.name for product in quarters.products if "2019-07" in product.name]
+    starts = ["01", "09", "17", "24"]
+    assert names == [f"{kind}-2019-07-{day}" for day in starts for kind in ("dynamic", "cells")]
+    bands = [name for product in quarters.products for name in product.columns]
+    days = [name.removeprefix("NDVI_") for name in bands if name.startswith("NDVI_")]
+    assert days == [f"{day:%Y%m%d}" for day in ANHUI.days]
+    kept = {product.description for product in whole.products} & {
+        product.description for product in quarters.products
+    }
+    assert len(kept) == len(whole.products) - 2
+    table = quarters["cells-2019-07-09"]
+    assert table.rows == 8 * len(preparation.cells)
+
+
+def test_what_has_no_days_to_share_out_is_not_cut(preparation: Preparation) -> None:
+    plan = exports.plan(replace(preparation, checkpoints=FOLDER))
+    assert plan.split("static") is None
+    assert plan.split("checkpoint-lst") is None
+    assert plan.split("dynamic-2019-07") is None  # a month of one day
+
+
+def test_the_static_table_tells_partition_and_valid_shares(earth: Any, preparation: Preparation) -> None:
+    product = exports.plan(preparation)["cells-static"]
+    rows = [row["properties"] for row in earth.value(product.expression)["features"]]
+    assert rows
+    for row in rows:
+        assert row["partition"] == "JH"  # between Hefei and Chuzhou
+        assert row["sand"] + row["silt"] + row["clay"] == pytest.approx(100, abs=2)
+        assert sum(row[f"LC_{code}"] for code in range(5)) == pytest.approx(1)
+        assert all(0 < row[f"{band}_valid"] <= 1 for band in ("sand", "dem", "LC_0"))
+        assert set(row) - {"smap_lon", "smap_lat"} == set(product.columns)
+
+
 def test_a_grid_or_a_request_beyond_the_limits_is_a_mistake(
     preparation: Preparation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,7 +153,7 @@ def test_the_paper_preset_builds_every_product(preparation: Preparation) -> None
     plan = exports.plan(replace(preparation, recipe=recipe, cells=coarse, smap_bin=target.PAPER_UTC))
     assert len(plan.products) == 6
     ours = {product.description for product in exports.plan(preparation).products}
-    assert not ours & {product.description for product in plan.products if product.name != "static"}
+    assert not ours & {product.description for product in plan.products}
 
 
 def simulated(earth: Any, plan: exports.Plan, name: str) -> dict[str, Any]:
@@ -151,7 +192,7 @@ def test_the_months_image_and_table_are_whole_and_agree(earth: Any, kept: export
     for row in rows:
         assert set(row) - {"smap_lon", "smap_lat"} <= columns
         assert {"cell", "lon", "lat", "date", "doy", "sm", "smap_outage", "lst_valid"} <= set(row)
-        assert (row["date"], row["doy"], row["smap_outage"], row["partition"]) == ("2019-07-01", 182, 1, "JH")
+        assert (row["date"], row["doy"], row["smap_outage"]) == ("2019-07-01", 182, 1)
         assert 0.02 < row["sm"] < 0.6
     compared = 0
     for band in DYNAMIC:

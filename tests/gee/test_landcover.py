@@ -131,8 +131,17 @@ def test_land_is_where_the_share_of_water_is_below_the_limit(earth: Any) -> None
     earth.put_image("made/water", RasterGrid(GRID.crs, GRID.transform, 5, 1), {"LC_0": water})
     grid = RasterGrid(GRID.crs, GRID.transform, 5, 1)
     assert earth.pixels(landcover.land(ee.Image("made/water")), grid)["land"].tolist() == [[1, 1, 0, 0, None]]
-    found = earth.pixels(landcover.land(ee.Image("made/water"), 0.2), grid)["land"]
+    found = earth.pixels(landcover.land(ee.Image("made/water"), limit=0.2), grid)["land"]
     assert found.tolist() == [[1, 0, 0, 0, None]]
+
+
+def test_under_the_majority_rule_water_must_have_the_largest_share(earth: Any) -> None:
+    water, forest = [0.45, 0.4, 0.5, 0.7, np.nan], [0.2, 0.41, 0.5, 0.3, 0.2]
+    shares = {"LC_0": water, "LC_1": forest, "LC_2": [0.35, 0.19, 0, 0, 0], "LC_3": [0] * 5, "LC_4": [0] * 5}
+    grid = RasterGrid(GRID.crs, GRID.transform, 5, 1)
+    earth.put_image("made/shares", grid, {name: np.ma.masked_invalid([row]) for name, row in shares.items()})
+    found = earth.pixels(landcover.land(ee.Image("made/shares"), "majority"), grid)["land"]
+    assert found.tolist() == [[0, 1, 0, 0, None]]
 
 
 def corners(row: int, col: int) -> tuple[list[float], list[float]]:

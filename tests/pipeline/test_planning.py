@@ -104,12 +104,12 @@ def test_the_season_of_anhui_takes_few_tasks_and_small_requests(planned, number)
     ]  # fmt: skip
     assert len(names) <= 30
     assert max(task["request_bytes"] for task in plan["tasks"]) < 1_000_000
-    height, width = plan["grid"]["height"], plan["grid"]["width"]
+    height, width = plan["height"], plan["width"]
     for task in plan["tasks"]:
         month = task["name"][-2:]
         if task["name"].startswith("dynamic"):
-            assert task["columns"] == MONTHS[month] * (DYNAMIC + 1)  # and how many radar days each mean has
-            assert task["output_bytes"] == height * width * task["columns"] * 4
+            assert len(task["columns"]) == MONTHS[month] * (DYNAMIC + 1)  # and the radar days of each mean
+            assert task["output_bytes"] == height * width * len(task["columns"]) * 4
             assert task["megapixels"] > 0
 
 
@@ -117,17 +117,15 @@ def test_grid_cells_and_partitions_of_anhui(planned):
     recommended, paper = planned["plans"]
     assert (recommended["preset"], paper["preset"]) == ("recommended", "paper")
     for plan in (recommended, paper):
-        assert plan["region"]["places"] == ["Anhui Province"]
-        assert plan["region"]["area_km2"] == pytest.approx(
-            140_100, rel=0.01
-        )  # as of the province's own pages
+        assert plan["places"] == ["Anhui Province"]
+        assert plan["area_km2"] == pytest.approx(140_100, rel=0.01)  # as of the province's own pages
         assert plan["partitions"] == ["HB", "JH", "WX", "YJ", "WN"]
-        assert plan["grid"]["crs"] == "EPSG:32650"
-        x_scale, _, left, _, y_scale, top = plan["grid"]["crs_transform"]
+        assert plan["crs"] == "EPSG:32650"
+        x_scale, _, left, _, y_scale, top = plan["crs_transform"]
         assert (x_scale, y_scale) == (1000, -1000)
-        assert left % 9000 == top % 9000 == plan["grid"]["width"] % 9 == plan["grid"]["height"] % 9 == 0
+        assert left % 9000 == top % 9000 == plan["width"] % 9 == plan["height"] % 9 == 0
         assert plan["simulated"] is True
-    assert paper["cells"] == paper["grid"]["width"] * paper["grid"]["height"] / 81
+    assert paper["cells"] == paper["width"] * paper["height"] / 81
     # One EASE cell has 9.008² km²; 15 in 100 have no pixel of the raster on Earth Engine.
     west, south, east, north = 114.89, 29.4, 119.62, 34.64
     box_km2 = (east - west) * 111.32 * (north - south) * 111.0 * 0.848  # cosine of 32 degrees
@@ -137,12 +135,31 @@ def test_grid_cells_and_partitions_of_anhui(planned):
 def test_the_dry_run_tells_every_choice_in_which_the_presets_differ(planned, gee_smap, anhui):
     rows = {row["choice"]: (row["recommended"], row["paper"]) for row in planned["preset_differences"]}
     assert rows == {
-        "dates": ("pixel", "start"), "indices": ("guarded", "printed"), "radar_mean": ("power", "decibels"),
-        "radar_days": ("12", "13"), "soil": ("soilgrids", "hwsd"), "water": ("fraction", "majority"),
-        "smap": ("008", "007"), "smap_bin": ("morning", "utc-06-09"), "registration": ("ease", "utm"),
+        "dates": ("pixel", "start"), "indices": ("guarded", "printed"), "inversions": ("all", "full"),
+        "radar_mean": ("power", "decibels"), "radar_days": ("12", "13"), "soil": ("soilgrids", "hwsd"),
+        "water": ("fraction", "majority"), "smap": ("008", "007"), "smap_bin": ("morning", "utc-06-09"),
+        "registration": ("ease", "utm"),
     }  # fmt: skip
     ours, theirs = ({task["name"]: task["task"] for task in plan["tasks"]} for plan in planned["plans"])
-    assert {name for name in ours if ours[name] == theirs[name]} == {"static"}  # soil is the study's own
+    assert not {name for name in ours if ours[name] == theirs[name]}
+
+
+def test_a_dry_run_shows_the_preset_that_can_be_planned_and_why_the_other_cannot(gee_smap, tmp_path):
+    told = gee_smap("plan", "--study", write(tmp_path), "--dry-run", "--json")
+    assert told.code == 2
+    answer = json.loads(told.out)
+    assert [plan["preset"] for plan in answer["plans"]] == ["recommended"]
+    assert 'set soil = "soilgrids"' in " ".join(answer["refused"]["paper"].split())
+    assert {row["choice"] for row in answer["preset_differences"]} >= {"soil", "registration"}
+
+
+def test_a_single_day_is_a_study(gee_smap, tmp_path):
+    day = "start = 2019-07-01\nend = 2019-07-01"
+    told = gee_smap("plan", "--study", write(tmp_path, period=day), "--json")
+    assert told.code == 0, told.err
+    [plan] = json.loads(told.out)["plans"]
+    assert (plan["start"], plan["end"]) == ("2019-07-01", "2019-07-01")
+    assert [len(task["columns"]) for task in plan["tasks"] if task["name"] == "dynamic-2019-07"] == [10]
 
 
 def test_the_same_study_has_the_same_tasks_in_another_process(planned, anhui):

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gee.recipe import Recipe
 from pipeline.errors import DataError
 from pipeline.samples import feature_names, feature_units, read_samples, sample_keys
 from pipeline.study import Study
@@ -139,6 +140,23 @@ def test_cells_mostly_of_water_are_left_out_by_their_fractions(tmp_path):
     samples = read_samples(path, study(["lst", "lc"]), target=True)
     assert list(samples.frame["lst"]) == [20, 22, 23, 25]
     assert "2 of 6 rows left out: land cover is water." in samples.notes
+
+
+@pytest.mark.parametrize(
+    ("choices", "kept"),
+    [
+        ({"water_limit": 0.4}, [20, 21]),
+        ({"water_limit": 0.6}, [20, 21, 22, 23]),
+        ({"water": "majority"}, [20, 21, 22]),
+    ],
+)
+def test_what_counts_as_water_is_the_studys_choice(tmp_path, choices, kept):
+    # Water: 0, 0.3, 0.42 (forest has 0.45), 0.55, 0.6, 0.9 of the cell.
+    path = saved(
+        table(LC_1=[1, 0.7, 0.45, 0.3, 0.4, 0.1], LC_2=[0, 0, 0.13, 0.15, 0, 0], LC_3=0.0, LC_4=0.0), tmp_path
+    )
+    chosen = study(["lst", "lc"]).model_copy(update={"preparation": Recipe(**choices)})
+    assert list(read_samples(path, chosen, target=True).frame["lst"]) == kept
 
 
 def test_columns_are_carried_raw_or_mapped(tmp_path):

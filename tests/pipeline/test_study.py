@@ -129,7 +129,7 @@ def test_the_hash_is_of_the_content_not_of_the_text(tmp_path):
         ("[region]\nasset='users/x'", ["region.asset: string should match pattern"]),
         (
             "[period]\nstart=2019-11-01\nend=2019-04-01",
-            ["period: end 2019-04-01 is not after start 2019-11-01"],
+            ["period: end 2019-04-01 is before start 2019-11-01"],
         ),
         ("[period]\nstart='spring'\nend=2019-04-01", ["period.start: input should be a valid date"]),
         (

@@ -1,0 +1,122 @@
+"""What maps of soil moisture are held against: rain, and finer or national products that a user has uploaded.
+
+Earth Engine holds CHIRPS; SMCI1.0 and SMAP's downscaled NSIDC-0779 it does not, so both are read from
+collections of the user's own, in the units their producers deliver. Whatever the source, what comes out is
+one image a day and a table of its values at places, so that all products can be compared on identical pairs.
+Sources: Funk et al. 2015 (CHIRPS), Shangguan et al. 2022 (SMCI1.0), NSIDC-0779 user guide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import ee
+
+from gee import timeseries
+from gee.catalog import RAIN, scaled
+from gee.target import MOISTURE
+from gee.timeseries import Calendar
+
+RAINFALL = "rain"
+POINT_METRES = 10  # of a sample: below every product's pixel, so that it is the pixel under the place
+
+
+@dataclass(frozen=True)
+class Product:
+    """A soil moisture product that users upload as a collection, an image for each day.
+
+    Attributes:
+        name: what the project calls it.
+        title: for people.
+        bands: that may hold a day's value; where the first is masked the next one counts.
+        factor: of the stored numbers to m³/m³.
+        high: largest stored number that means something; the smallest is 0.
+        depth_cm: of the soil it speaks for.
+    """
+
+    name: str
+    title: str
+    bands: tuple[str, ...]
+    factor: float
+    high: float
+    depth_cm: int
+
+
+PRODUCTS: Mapping[str, Product] = MappingProxyType(
+    {
+        product.name: product
+        for product in (
+            Product("smci", "SMCI1.0, 1 km, China", ("SMCI",), 0.001, 1_000, 10),
+            Product("smap_dsm", "NSIDC-0779, SMAP downscaled to 1 km", ("AM", "PM"), 1, 1, 5),
+        )
+    }
+)
+"""Bands carry the names that the producers' variables have; a GeoTIFF's are renamed when it is uploaded."""
+
+
+def rain(calendar: Calendar) -> ee.ImageCollection:
+    """The precipitation of each day.
+
+    Args:
+        calendar: days wanted.
+
+    Returns:
+        One image a day, ``system:index`` YYYYMMDD, with band ``rain``, mm/day, on CHIRPS's 0.05 degree grid;
+        masked over the sea, poleward of 50 degrees and on days that CHIRPS does not have.
+    """
+
+    def of_scene(scene: ee.Image) -> ee.Image:
+        return scaled(scene, RAIN, [RAIN.bands[0].name]).rename(RAINFALL)
+
+    return timeseries.daily(RAIN.collection().map(of_scene), calendar, [RAINFALL])
+
+
+def moisture(product: Product, asset: str, calendar: Calendar) -> ee.ImageCollection:
+    """A user's copy of a soil moisture product.
+
+    Args:
+        product: of ``PRODUCTS``.
+        asset: id of the collection; its images have ``system:time_start`` within their day, UTC.
+        calendar: days wanted.
+
+    Returns:
+        One image a day, ``system:index`` YYYYMMDD, with band ``sm``, m³/m³; masked where no band holds a
+        number of the product's range, and on days without an image.
+    """
+
+    def of_scene(scene: ee.Image) -> ee.Image:
+        stored = scene.select(list(product.bands))
+        known = stored.updateMask(stored.gte(0).And(stored.lte(product.high)))
+        value = known.reduce(ee.Reducer.firstNonNull()).multiply(product.factor).rename(MOISTURE)
+        return ee.Image(value.copyProperties(scene, ["system:time_start"]))
+
+    return timeseries.daily(ee.ImageCollection(asset).map(of_scene), calendar, [MOISTURE])
+
+
+def at_places(
+    images: ee.ImageCollection, places: ee.FeatureCollection, bands: Sequence[str], keep: Sequence[str]
+) -> ee.FeatureCollection:
+    """What images hold at places: the pixel under each of them.
+
+    Args:
+        images: one a day.
+        places: points.
+        bands: of the images.
+        keep: properties of the places.
+
+    Returns:
+        Features without geometry, one for each day and place: those properties, ``date`` (YYYY-MM-DD) and
+        the bands' values, absent where masked.
+    """
+
+    def of_day(image: ee.Image) -> ee.FeatureCollection:
+        values = ee.Image(image).select(list(bands))
+        reducer = ee.Reducer.first().forEachBand(values)
+        found = values.reduceRegions(collection=places, reducer=reducer, scale=POINT_METRES)
+        day = ee.Image(image).date().format("YYYY-MM-dd")
+        return ee.FeatureCollection(found.map(lambda row: row.set("date", day)))
+
+    rows = ee.FeatureCollection(images.map(of_day)).flatten()
+    return ee.FeatureCollection(rows.select([*keep, "date", *bands], None, False))

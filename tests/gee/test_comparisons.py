@@ -1,0 +1,77 @@
+"""Rain and uploaded products: units, what stands in for a missing band, values at places."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import ee
+import numpy as np
+import pytest
+
+from gee import comparisons
+from gee.comparisons import PRODUCTS, RAINFALL
+from gee.local.sources.dataset import RasterGrid
+from gee.target import MOISTURE
+from gee.timeseries import Calendar
+
+GRID = RasterGrid("EPSG:4326", (0.01, 0, 117, 0, -0.01, 32), 4, 1)
+DAYS = Calendar(dt.date(2019, 7, 1), dt.date(2019, 7, 3))
+ASSET = "projects/someone/assets/product"
+
+
+def row(*values: float) -> np.ma.MaskedArray[Any, Any]:
+    return np.ma.masked_invalid([values])
+
+
+def by_day(earth: Any, images: ee.ImageCollection, band: str) -> list[list[float | None]]:
+    listed = images.toList(len(DAYS))
+    found = [earth.pixels(ee.Image(listed.get(number)), GRID)[band] for number in range(len(DAYS))]
+    return [[None if value is None else pytest.approx(value) for value in one.tolist()[0]] for one in found]
+
+
+def test_smci_is_stored_in_thousandths_with_codes_below_zero(earth: Any) -> None:
+    earth.put(
+        ASSET, GRID,
+        [("2019-07-01", {"SMCI": row(312, -999, 0, 1001)}), ("2019-07-03", {"SMCI": row(1, 2, 3, np.nan)})],
+    )  # fmt: skip
+    found = by_day(earth, comparisons.moisture(PRODUCTS["smci"], ASSET, DAYS), MOISTURE)
+    assert found == [[0.312, None, 0, None], [None] * 4, [0.001, 0.002, 0.003, None]]
+
+
+def test_the_evening_fills_what_the_morning_lacks(earth: Any) -> None:
+    morning, evening = row(0.2, np.nan, -9999, np.nan), row(0.3, 0.31, 0.32, -9999)
+    earth.put(ASSET, GRID, [("2019-07-02", {"AM": morning, "PM": evening})])
+    found = by_day(earth, comparisons.moisture(PRODUCTS["smap_dsm"], ASSET, DAYS), MOISTURE)
+    assert found == [[None] * 4, [0.2, 0.31, 0.32, None], [None] * 4]
+
+
+def test_values_at_places_are_those_of_the_pixel_under_them(earth: Any) -> None:
+    earth.put(
+        ASSET, GRID,
+        [(f"2019-07-0{day}", {"SMCI": row(100 * day, 100 * day + 1, np.nan, 0)}) for day in (1, 2, 3)],
+    )  # fmt: skip
+    spots = {"a": 117.0051, "b": 117.0199, "c": 117.025, "outside": 118}
+    places = ee.FeatureCollection(
+        [ee.Feature(ee.Geometry.Point([lon, 31.995]), {"station": name}) for name, lon in spots.items()]
+    )
+    images = comparisons.moisture(PRODUCTS["smci"], ASSET, DAYS)
+    table = comparisons.at_places(images, places, [MOISTURE], ["station"])
+    rows = [feature["properties"] for feature in earth.value(table)["features"]]
+    values = {(one["date"], one["station"]): one.get(MOISTURE) for one in rows}
+    assert set(values) == {(f"2019-07-0{day}", name) for day in (1, 2, 3) for name in spots}
+    for day in (1, 2, 3):
+        date = f"2019-07-0{day}"
+        assert values[date, "a"] == pytest.approx(0.1 * day)
+        assert values[date, "b"] == pytest.approx(0.1 * day + 0.001)
+        assert values[date, "c"] is values[date, "outside"] is None
+
+
+def test_rain_is_that_of_the_simulated_chirps(earth: Any) -> None:
+    raw = ee.ImageCollection("UCSB-CHG/CHIRPS/DAILY").filterDate("2019-07-02", "2019-07-03").first()
+    grid = RasterGrid("EPSG:4326", (0.05, 0, 117, 0, -0.05, 32), 6, 6)
+    expected = earth.pixels(raw, grid)["precipitation"]
+    day = ee.Image(comparisons.rain(DAYS).toList(3).get(1))
+    assert earth.value(day.get("system:index")) == "20190702"
+    np.testing.assert_array_equal(earth.pixels(day, grid)[RAINFALL], expected)
+    assert expected.max() > 0
