@@ -379,6 +379,21 @@ BOUNDARIES = Source(
     note="names are spelled in each country's way (Anhui Sheng): better chosen by a point",
 )
 
+TRUTH = Source(
+    name="truth",
+    id="simulated/truth/soil_moisture_1km",
+    title="the soil moisture behind all simulated sources, 1 km",
+    bands=(Band("sm", unit="m³/m³"),),
+    crs="EPSG:6933",
+    transform=None,
+    metres=1000.9,
+    cadence_days=1,
+    span_days=1,
+    start=dt.date(2015, 1, 1),
+    end=dt.date(2025, 12, 31),
+    note="of the local engine alone: nobody knows it of the Earth",
+)
+
 SOURCES: Mapping[str, Source] = MappingProxyType(
     {
         source.name: source

@@ -1,4 +1,4 @@
-"""What maps of soil moisture are held against: rain, and finer or national products that a user has uploaded.
+"""What maps of soil moisture are held against: SMAP itself, rain, a user's products, the simulated truth.
 
 Earth Engine holds CHIRPS; SMCI1.0 and SMAP's downscaled NSIDC-0779 it does not, so both are read from
 collections of the user's own, in the units their producers deliver. Whatever the source, what comes out is
@@ -15,8 +15,8 @@ from types import MappingProxyType
 import ee
 
 from gee import timeseries
-from gee.catalog import RAIN, scaled
-from gee.target import MOISTURE
+from gee.catalog import RAIN, TRUTH, Source, scaled
+from gee.target import MOISTURE, SmapBin, smap_series
 from gee.timeseries import Calendar
 
 RAINFALL = "rain"
@@ -93,6 +93,37 @@ def moisture(product: Product, asset: str, calendar: Calendar) -> ee.ImageCollec
         return ee.Image(value.copyProperties(scene, ["system:time_start"]))
 
     return timeseries.daily(ee.ImageCollection(asset).map(of_scene), calendar, [MOISTURE])
+
+
+def truth(calendar: Calendar) -> ee.ImageCollection:
+    """The soil moisture that the local engine's simulated sources were made from; Google's has no such thing.
+
+    Args:
+        calendar: days wanted.
+
+    Returns:
+        One image a day with band ``sm``, m³/m³, the daily mean of the upper 5 cm on the 1 km EASE-Grid 2.0;
+        masked on water.
+    """
+    return timeseries.daily(TRUTH.collection(), calendar, [MOISTURE])
+
+
+def smap(
+    calendar: Calendar, source: Source, window: SmapBin, *, bilinear: bool = False
+) -> ee.ImageCollection:
+    """SMAP L4 as a map of finer pixels shows it: what downscaling has to be better than.
+
+    Args:
+        calendar: days wanted.
+        source: version of SMAP L4.
+        window: the bin that stands for a day.
+        bilinear: pass smoothly from one SMAP pixel to the next instead of taking the one underneath.
+
+    Returns:
+        One image a day with band ``sm``, m³/m³; see ``gee.target.smap_series``.
+    """
+    days = smap_series(calendar, source, window)
+    return ee.ImageCollection(days.map(lambda day: ee.Image(day).resample("bilinear"))) if bilinear else days
 
 
 def at_places(

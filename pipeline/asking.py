@@ -7,7 +7,7 @@ the first two are the user's to mend, and so they get a message of their own and
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -44,8 +44,13 @@ def asked(thing: Any) -> Any:
         ConfigError: it needs an asset that is not there, may not be read or is of another kind.
         EngineError: the engine refuses for another reason, or does not answer.
     """
+    return answered(thing.getInfo)
+
+
+def answered(request: Callable[..., Any], *values: Any) -> Any:
+    """What the client's function returns; its errors as those of `asked`."""
     try:
-        return thing.getInfo()
+        return request(*values)
     except ee.EEException as error:
         raise _explained(str(error)) from error
     except (OSError, HttpError, HttpLib2Error) as error:

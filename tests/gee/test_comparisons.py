@@ -9,7 +9,7 @@ import ee
 import numpy as np
 import pytest
 
-from gee import comparisons
+from gee import catalog, comparisons, target
 from gee.comparisons import PRODUCTS, RAINFALL
 from gee.local.sources.dataset import RasterGrid
 from gee.target import MOISTURE
@@ -75,3 +75,19 @@ def test_rain_is_that_of_the_simulated_chirps(earth: Any) -> None:
     assert earth.value(day.get("system:index")) == "20190702"
     np.testing.assert_array_equal(earth.pixels(day, grid)[RAINFALL], expected)
     assert expected.max() > 0
+
+
+def test_the_truth_is_told_by_the_local_engine_and_smap_follows_it(earth: Any) -> None:
+    grid = RasterGrid("EPSG:6933", (1000.89502334956, 0, 11_285_000, 0, -1000.89502334956, 3_900_000), 27, 27)
+    listed = comparisons.truth(DAYS).toList(3)
+    for number in range(3):
+        truth = earth.pixels(ee.Image(listed.get(number)), grid)[MOISTURE]
+        raw = ee.ImageCollection("simulated/truth/soil_moisture_1km").filterDate(f"2019-07-0{number + 1}")
+        np.testing.assert_array_equal(truth, earth.pixels(ee.Image(raw.first()), grid)["sm"])
+    blocky = ee.Image(comparisons.smap(DAYS, catalog.SMAP, target.MORNING).toList(3).get(1))
+    smooth = ee.Image(comparisons.smap(DAYS, catalog.SMAP, target.MORNING, bilinear=True).toList(3).get(1))
+    fine = RasterGrid("EPSG:4326", (0.01, 0, 116.0, 0, -0.01, 32.5), 60, 60)
+    steps = [np.abs(np.diff(earth.pixels(day, fine)[MOISTURE], axis=1)) for day in (blocky, smooth)]
+    assert np.mean(steps[0] == 0) > 0.8  # nine in ten neighbours share a SMAP pixel
+    assert np.mean(steps[1] == 0) < 0.1
+    assert steps[1].max() < steps[0].max()
