@@ -76,6 +76,16 @@ class WorkDir:
         return self.root / "validation"
 
     @property
+    def truth(self) -> Path:
+        """Scores against the truth that simulated sources were made from: ``pipeline.truth``."""
+        return self.root / "truth.json"
+
+    @property
+    def stages(self) -> Path:
+        """Which stages were done with which inputs: ``pipeline.stages``."""
+        return self.root / "stages.json"
+
+    @property
     def report(self) -> Path:
         """The report's page."""
         return self.root / "report.html"
