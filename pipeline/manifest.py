@@ -13,6 +13,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from gee.exports import Product
 from pipeline.errors import DataError
 from pipeline.staging import whole
 
@@ -50,6 +51,15 @@ class Task(_Frozen):
     megapixels: float = 0
     eecu_hours: float = 0
 
+    @classmethod
+    def of(cls, product: Product) -> Task:
+        """The task of a plan's product."""
+        return cls(
+            task=product.description, name=product.name, kind=product.kind, columns=product.columns,
+            needs=product.needs, asset=product.asset, request_bytes=len(product.request),
+            output_bytes=product.output_bytes, megapixels=product.megapixels, eecu_hours=product.eecu_hours,
+        )  # fmt: skip
+
 
 class Manifest(_Frozen):
     """What a plan amounts to.
@@ -72,6 +82,8 @@ class Manifest(_Frozen):
         partition_rule: how they came about.
         sources: asset id by the name of the source.
         checkpoints: folder of assets between the stages.
+        provisional_from: the first day whose predictors may still change, because images that fill and smooth
+            it are not there yet; None where all are.
         eecu_seconds_per_megapixel: what ``eecu_hours`` rests on.
         tasks: each after those it needs.
     """
@@ -94,6 +106,7 @@ class Manifest(_Frozen):
     partition_rule: str
     sources: dict[str, str]
     checkpoints: str | None
+    provisional_from: dt.date | None = None
     eecu_seconds_per_megapixel: float
     tasks: tuple[Task, ...]
 
@@ -108,6 +121,10 @@ class Manifest(_Frozen):
         return tuple(
             self.start + dt.timedelta(days=number) for number in range((self.end - self.start).days + 1)
         )
+
+    def provisional(self, day: dt.date) -> bool:
+        """Whether a day's predictors may still change."""
+        return self.provisional_from is not None and day >= self.provisional_from
 
     def write(self, path: Path) -> None:
         """Write the file, whole or not at all.

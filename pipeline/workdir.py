@@ -16,9 +16,11 @@ class WorkDir:
 
     Attributes:
         root: the work directory.
+        manifest_name: of the file with the plan; an update has one of its own until it is whole.
     """
 
     root: Path
+    manifest_name: str = "plan.json"
 
     @property
     def study(self) -> Path:
@@ -28,7 +30,7 @@ class WorkDir:
     @property
     def manifest(self) -> Path:
         """What the plan amounts to: ``pipeline.manifest``."""
-        return self.root / "plan.json"
+        return self.root / self.manifest_name
 
     @property
     def ledger(self) -> Path:
