@@ -2,13 +2,15 @@
 
 A folder soon holds several months, and several runs of one, whose names differ in a hash only; so what is
 missing, or there twice, is told before anything is read. Names, bands and columns are those that
-``gee.exports`` writes.
+``gee.exports`` writes: a month that was too much for one task is there in stretches, each named after its
+first day.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,24 +18,24 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import rasterio
-from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
-from rasterio.errors import RasterioIOError
 
 from gee import grids
 from gee.cells import valid_names
-from gee.exports import KEY_DIGITS, SIMULATED, STILL, band_name
+from gee.exports import KEY_DIGITS, MONTHLY, SIMULATED, STILL, band_name
 from gee.landcover import FRACTIONS
 from gee.partitions import BAND as PARTITION
 from gee.predictors import DYNAMIC, STATIC
+from pipeline import mosaics
 from pipeline.errors import DataError
+from pipeline.mosaics import Mosaic
 from pipeline.tables import Table
 
-HASH = "[0-9a-f]" * KEY_DIGITS
+HASH = re.compile(rf"-[0-9a-f]{{{KEY_DIGITS}}}")
 REGION = "region"
+SUFFIXES = dict(zip(MONTHLY, (".tif", ".csv"), strict=True))
 DATED = re.compile(r"_(\d{8})$")
 EASE_CELL = re.compile(r"(\d{4})-(\d{4})")
 UTM_CELL = re.compile(r"u(\d{3})-(\d{3})")
@@ -115,11 +117,12 @@ def read_land(folder: Path) -> Land:
         DataError: a file is missing, there more than once, broken, or lacks a band or column.
     """
     image, table = _files(folder, {"static": ".tif", "cells-static": ".csv"})
-    grid, fine = _bands(image, (*STATIC, PARTITION, REGION))
-    cells, simulated = _cells(table, STILL, texts=(PARTITION,))
+    mosaic = mosaics.assemble(image)
+    fine = _bands(mosaic, (*STATIC, PARTITION, REGION))
+    cells, simulated = _cells(table[0], STILL, texts=(PARTITION,))
     shares = cells[list(FRACTIONS)].to_numpy()
     cells["lc"] = np.where(np.isnan(shares).any(axis=1), np.nan, np.argmax(shares, axis=1))
-    return Land(grid, fine, np.nan_to_num(fine[REGION]) > 0, cells, simulated)
+    return Land(mosaic.grid, fine, np.nan_to_num(fine[REGION]) > 0, cells, simulated)
 
 
 def read_day(folder: Path, date: dt.date) -> Day:
@@ -133,34 +136,54 @@ def read_day(folder: Path, date: dt.date) -> Day:
         DataError: a file is missing, there more than once, broken, or lacks a band, a column or the day; or
             the files are of different studies.
     """
-    month = f"{date:%Y-%m}"
-    wanted = {
-        "static": ".tif", "cells-static": ".csv", f"dynamic-{month}": ".tif", f"cells-{month}": ".csv",
-    }  # fmt: skip
+    wanted = {"static": ".tif", "cells-static": ".csv"}
+    for kind, suffix in SUFFIXES.items():
+        wanted[_stretch(folder, kind, suffix, date)] = suffix
     *_, image, table = _files(folder, wanted)
     land = read_land(folder)
-    grid, stack = _bands(image, [band_name(band, date) for band in DYNAMIC], date)
-    if grid != land.grid:
-        raise DataError(f"{image} does not lie on the grid of the static image: keep the files of one study.")
-    cells, simulated = _cells(table, (*DYNAMIC, *valid_names(DYNAMIC)), date=date)
+    mosaic = mosaics.assemble(image)
+    stack = _bands(mosaic, [band_name(band, date) for band in DYNAMIC], date)
+    if mosaic.grid != land.grid:
+        raise DataError(
+            f"{image[0]} does not lie on the grid of the static image: keep the files of one study."
+        )
+    cells, simulated = _cells(table[0], (*DYNAMIC, *valid_names(DYNAMIC)), date=date)
     if set(cells.index) != set(land.cells.index):
-        raise DataError(f"{table} has other cells than the static table: keep the files of one study.")
+        raise DataError(f"{table[0]} has other cells than the static table: keep the files of one study.")
     fine = {band: stack[band_name(band, date)] for band in DYNAMIC}
     return Day(date, land, fine, cells.loc[land.cells.index], simulated or land.simulated)
 
 
-def _files(folder: Path, wanted: Mapping[str, str]) -> list[Path]:
-    """The file of each product, told by the product's name and the suffix."""
+def _products(folder: Path, suffix: str) -> dict[str, dict[str, list[Path]]]:
+    """The files of a folder by the name of their product and that of their task."""
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; name the one that holds the exported files")
+    tables = {path.stem: [path] for path in sorted(folder.glob(f"*{suffix}"))}
+    found: dict[str, dict[str, list[Path]]] = defaultdict(dict)
+    for task, paths in (mosaics.files(folder) if suffix == ".tif" else tables).items():
+        if HASH.fullmatch(task[-KEY_DIGITS - 1 :]):
+            found[task[: -KEY_DIGITS - 1]][task] = paths
+    return found
+
+
+def _stretch(folder: Path, kind: str, suffix: str, date: dt.date) -> str:
+    """The product that should hold a day: its month, or that part of it which begins last before the day."""
+    month = f"{kind}-{date:%Y-%m}"
+    held = _products(folder, suffix)
+    begun = [name for name in held if name.startswith(f"{month}-") and name <= f"{month}-{date:%d}"]
+    return max(begun) if begun and month not in held else month
+
+
+def _files(folder: Path, wanted: Mapping[str, str]) -> list[list[Path]]:
+    """The files of each product, told by the product's name and the suffix."""
     found, mistakes = [], []
     for name, suffix in wanted.items():
-        files = sorted(folder.glob(f"{name}-{HASH}{suffix}"))
-        found += files[:1]
-        if not files:
+        tasks = _products(folder, suffix).get(name, {})
+        found += list(tasks.values())[:1]
+        if not tasks:
             mistakes.append(f"no {name}-HASH{suffix}")
-        elif len(files) > 1:
-            listed = ", ".join(file.name for file in files)
+        elif len(tasks) > 1:
+            listed = ", ".join(f"{task}{suffix}" for task in tasks)
             mistakes.append(f"more than one {name} ({listed}); keep that of the run wanted")
     if mistakes:
         there = ", ".join(sorted(file.name for file in folder.glob("*-*.tif"))) or "none"
@@ -168,26 +191,15 @@ def _files(folder: Path, wanted: Mapping[str, str]) -> list[Path]:
     return found
 
 
-def _bands(path: Path, names: Sequence[str], date: dt.date | None = None) -> tuple[GeoBox, dict[str, Values]]:
-    """The grid of an image and bands of it, NaN where it has no data."""
-    try:
-        with rasterio.open(path) as file:
-            held = list(file.descriptions)
-            missing = [name for name in names if name not in held]
-            days = sorted(
-                {dt.date.fromisoformat(day[1]) for name in held if (day := DATED.search(str(name)))}
-            )
-            if days and date and date not in days:
-                raise DataError(
-                    f"{path} holds the days {days[0]} to {days[-1]}, not {date}: choose another day"
-                )
-            if missing:
-                raise DataError(f"{path} has no band {', '.join(missing)}; export it again")
-            read = file.read([held.index(name) + 1 for name in names], masked=True, out_dtype=np.float64)
-            grid = GeoBox(file.shape, Affine(*file.transform[:6]), file.crs)
-    except RasterioIOError as error:
-        raise DataError(f"{path}: cannot be read as an image: {error}; download it again") from error
-    return grid, dict(zip(names, np.ma.filled(read, np.nan), strict=True))
+def _bands(mosaic: Mosaic, names: Sequence[str], date: dt.date | None = None) -> dict[str, Values]:
+    """Bands of an image, NaN where it has no data."""
+    path = mosaic.parts[0].path
+    days = sorted({dt.date.fromisoformat(day[1]) for name in mosaic.bands if (day := DATED.search(name))})
+    if days and date and date not in days:
+        raise DataError(f"{path} holds the days {days[0]} to {days[-1]}, not {date}: choose another day")
+    if missing := [name for name in names if name not in mosaic.bands]:
+        raise DataError(f"{path} has no band {', '.join(missing)}; export it again")
+    return dict(zip(names, mosaic.read(names).astype(np.float64), strict=True))
 
 
 def _cells(

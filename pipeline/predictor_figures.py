@@ -235,7 +235,7 @@ def draw_partitions(land: Land, out: Path) -> None:
     rest = 1 - math.fsum(shares.values())
     handles = [Patch(color=tuple(palette[number])) for number in places.values()]
     handles += [Patch(color=WATER)]
-    lines += ["at least half water"]
+    lines += ["water"]
     if round(rest, 4) > 0:
         handles, lines = [*handles, Patch(color=MISSING)], [*lines, f"outside of all   {100 * rest:.1f} %"]
     axes.legend(handles, lines, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)

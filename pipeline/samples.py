@@ -22,6 +22,7 @@ from pipeline.errors import DataError
 from pipeline.study import Study
 from pipeline.tables import Mask, Table, as_text, first, share
 
+OUTSIDE = ""  # partition of a row that lies in none
 LARGEST = 1e30  # no quantity of the field comes near; float32, which the models use, ends at 3.4e38
 FULL_COVER = 1.001  # the four shares add up to 1 at most, but for rounding
 HINTS = {
@@ -131,7 +132,10 @@ class _Reader:
         if "doy" in self.features and "doy" not in values and "date" in keys and keys["date"].notna().any():
             values["doy"] = keys["date"].dt.day_of_year.to_numpy(np.float64, na_value=np.nan)
         water = self._land_cover(values)
-        rows = self._rows(water, values.get("sm"))
+        outside = np.zeros_like(water)
+        if self.target and "partition" in keys:
+            outside = keys["partition"].eq(OUTSIDE).fillna(False).to_numpy(np.bool_)
+        rows = self._rows(water, outside, values.get("sm"))
         values = {name: column[rows] for name, column in values.items()}
         if len(rows):
             self._check(values, rows)
@@ -231,13 +235,13 @@ class _Reader:
             self.notes.append("No dates: doubled cell-days go unnoticed, and splits by time cannot be made.")
         elif entry := self.resolver.entry("date"):
             keys["date"] = self.table.days("date", entry.column or "date")
-        return keys | self._text("partition", "partition")
+        return keys | self._text("partition", "partition", empty=True)
 
-    def _text(self, name: str, ours: str) -> dict[str, Any]:
+    def _text(self, name: str, ours: str, *, empty: bool = False) -> dict[str, Any]:
         entry = self.resolver.entry(name)
         if entry is None:
             return {}
-        return {ours: self.table.texts(name, list(entry.columns or (entry.column or name,)))}
+        return {ours: self.table.texts(name, list(entry.columns or (entry.column or name,)), empty=empty)}
 
     def _land_cover(self, values: dict[str, Values]) -> Mask:
         """Complete the land-cover features; returns which rows are water."""
@@ -267,17 +271,24 @@ class _Reader:
             return np.asarray(water >= np.max([values[name] for name in LAND_COVER], axis=0))
         return np.asarray(water >= self.preparation.water_limit)
 
-    def _rows(self, water: Mask, target: Values | None) -> NDArray[np.intp]:
-        """The rows that stay: land, and with a target where one is read."""
-        unknown = np.zeros_like(water) if target is None else np.isnan(target) & ~water
-        for out, reason in ((water, "land cover is water"), (unknown, "no target (sm)")):
+    def _rows(self, water: Mask, outside: Mask, target: Values | None) -> NDArray[np.intp]:
+        """The rows that stay: land, and where a target is read with one and within a partition."""
+        outside = outside & ~water
+        unknown = np.zeros_like(water) if target is None else np.isnan(target) & ~water & ~outside
+        reasons = (
+            (water, "land cover is water"),
+            (outside, "they lie in no partition"),
+            (unknown, "no target (sm)"),
+        )
+        for out, reason in reasons:
             if out.any():
                 self.notes.append(f"{share(out)} rows left out: {reason}.")
-        rows = np.flatnonzero(~water & ~unknown)
+        rows = np.flatnonzero(~water & ~outside & ~unknown)
         if len(rows) == 0:
             self.problems.append(
-                f"none of {len(water):,} rows can be used: {water.sum():,} are water, {unknown.sum():,} have "
-                "no target (sm); check these columns and their no-data codes"
+                f"none of {len(water):,} rows can be used: {water.sum():,} are water, {outside.sum():,} lie "
+                f"in no partition, {unknown.sum():,} have no target (sm); check these columns and their "
+                "no-data codes"
             )
         return rows
 

@@ -96,12 +96,17 @@ class Table:
             self.memo[column] = values
         return self.memo[column]
 
-    def texts(self, name: str, columns: list[str]) -> pd.Series[str]:
-        """An id called ``name`` as text, its parts joined with "-"; a missing one is a problem."""
+    def texts(self, name: str, columns: list[str], *, empty: bool = False) -> pd.Series[str]:
+        """An id called ``name`` as text, its parts joined with "-".
+
+        A missing one is a problem; ``empty`` lets a text of no length be one.
+        """
         parts = [as_text(self.raw[column]) for column in columns]
         joined = parts[0]
         for part in parts[1:]:
             joined = joined + "-" + part
+        if empty:
+            joined = joined.mask((self.raw[columns].fillna("?").astype(str) == "").all(axis=1), "")
         self._refuse_missing(name, columns, joined)
         return joined
 

@@ -159,6 +159,22 @@ def test_what_counts_as_water_is_the_studys_choice(tmp_path, choices, kept):
     assert list(read_samples(path, chosen, target=True).frame["lst"]) == kept
 
 
+def test_rows_in_no_partition_train_nothing_and_are_predicted(tmp_path):
+    path = saved(table(partition=["HB", "", "HB", "", "JH", "HB"]), tmp_path)
+    chosen = study(["ndvi", "lst"])
+    samples = read_samples(path, chosen, target=True)
+    assert list(samples.frame["partition"]) == ["HB", "HB", "JH", "HB"]
+    assert "2 of 6 rows left out: they lie in no partition." in samples.notes
+    assert list(read_samples(path, chosen, target=False).frame["partition"]) == [
+        "HB",
+        "",
+        "HB",
+        "",
+        "JH",
+        "HB",
+    ]
+
+
 def test_columns_are_carried_raw_or_mapped(tmp_path):
     path = saved(table(insitu=[10.0] * 6, network="USCRN", simulated=True), tmp_path)
     columns = {"insitu": {"column": "insitu", "unit": "%"}, "of": "network"}
@@ -272,7 +288,11 @@ BAD_TABLES: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = [
         ],
     ),
     ({"sm": [-9999.0, 0.1, 0.1, 0.1, 0.1, 0.1]}, {}, ["sm: 1 of 6 values outside 0..1 m3/m3 (-9999 to 0.1"]),
-    ({"sm": np.nan}, {}, ["none of 6 rows can be used: 0 are water, 6 have no target (sm)"]),
+    (
+        {"sm": np.nan},
+        {},
+        ["none of 6 rows can be used: 0 are water, 0 lie in no partition, 6 have no target (sm)"],
+    ),
     (
         {"date": ["2019-04-01", "2019-04-01", "2019-04-02"] * 2},
         {},
