@@ -120,6 +120,16 @@ def margins(stream: Stream, recipe: Recipe) -> tuple[int, int]:
     return reach, reach
 
 
+def scenes(stream: Stream, days: Calendar, recipe: Recipe, grid: GeoBox) -> ee.ImageCollection:
+    """The images of a source that start on some days; of the radar the wanted passes over the grid."""
+    found = stream.source.collection().filterDate(
+        days.start.isoformat(), (days.end + dt.timedelta(days=1)).isoformat()
+    )
+    if stream is not BACKSCATTER:
+        return found
+    return quality.sentinel1_scenes(found, recipe.orbit).filterBounds(grids.rectangle(grid))
+
+
 def observed(stream: Stream, calendar: Calendar, recipe: Recipe, grid: GeoBox) -> ee.ImageCollection:
     """What a source saw, as means over the fine pixels.
 
@@ -137,10 +147,7 @@ def observed(stream: Stream, calendar: Calendar, recipe: Recipe, grid: GeoBox) -
         left.
     """
     land = landcover.classes(calendar.start.year).neq(0)
-    first = stream.image_days(calendar)[0]
-    scenes = stream.source.collection().filterDate(
-        first.isoformat(), (calendar.end + dt.timedelta(days=1)).isoformat()
-    )
+    images = scenes(stream, Calendar(stream.image_days(calendar)[0], calendar.end), recipe, grid)
     names = list(stream.bands)
 
     def seen_at_native(scene: ee.Image) -> ee.Image:
@@ -163,9 +170,7 @@ def observed(stream: Stream, calendar: Calendar, recipe: Recipe, grid: GeoBox) -
             day = mean.select(DATE).multiply(DATE_STEPS).round().divide(DATE_STEPS)
             return ee.Image(mean.addBands(day, overwrite=True).set("system:time_start", time))
 
-        return ee.ImageCollection(scenes.map(averaged))
-
-    passes = quality.sentinel1_scenes(scenes, recipe.orbit).filterBounds(grids.rectangle(grid))
+        return ee.ImageCollection(images.map(averaged))
 
     def radar(scene: ee.Image) -> ee.Image:
         seen = seen_at_native(scene).select(names)
@@ -177,7 +182,7 @@ def observed(stream: Stream, calendar: Calendar, recipe: Recipe, grid: GeoBox) -
         )
 
     kept = list(stream.kept)
-    return timeseries.window_mean(passes.map(radar), calendar, kept, 0, 1, VALID).select(kept)
+    return timeseries.window_mean(images.map(radar), calendar, kept, 0, 1, VALID).select(kept)
 
 
 def daily(seen: Mapping[str, ee.ImageCollection], calendar: Calendar, recipe: Recipe) -> ee.ImageCollection:

@@ -6,8 +6,6 @@ Exit codes: 0 done, 1 a failure, 2 the user's mistake, 130 interrupted.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -16,9 +14,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from pipeline import local_commands
+from pipeline import cloud_commands, local_commands, options
 from pipeline.errors import USER_MISTAKES, ConfigError, DataError, GeeSmapError, of_gee
-from pipeline.staging import without_nan
+from pipeline.options import DEFAULT_WORKDIR, Engine, Json, Out, Work
 
 INTERRUPTED = 130
 
@@ -46,9 +44,7 @@ app = typer.Typer(
     help="Daily 1 km soil moisture from 9 km SMAP L4.",
 )
 app.add_typer(local_commands.app, name="local")
-
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
-Out = Annotated[Path, typer.Option(help="Folder to write.")]
+app.add_typer(cloud_commands.app)
 
 
 def _show_version(wanted: bool) -> None:
@@ -64,13 +60,6 @@ def _root(
     ] = False,
 ) -> None:
     pass
-
-
-def _say(as_json: bool, content: Mapping[str, Any]) -> bool:
-    """Print ``content`` if JSON is wanted; returns whether it was."""
-    if as_json:
-        typer.echo(json.dumps(without_nan(content), ensure_ascii=False, allow_nan=False, default=str))
-    return as_json
 
 
 def _connect() -> str:
@@ -95,18 +84,29 @@ def init(
 
 
 @app.command(epilog="Example: gee-smap doctor")
-def doctor(as_json: Json = False) -> None:
-    """Ask the engine about every source, and show what differs from what is known of it here."""
+def doctor(
+    sources: Annotated[bool, typer.Option(help="Ask about every source too.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Check credentials, project, bucket and assets, and what the engine has of every source."""
     from pipeline import terminal
+    from pipeline.checkup import examine_account
     from pipeline.doctor import examine
+    from pipeline.study import Settings
 
+    settings = Settings.load()
     with of_gee(), terminal.progress() as report:
-        engine = _connect()
-        done = examine(report)
-    if _say(as_json, {"engine": engine, **done.as_dict()}):
-        return
-    terminal.show_rows(f"Sources on the {engine} engine", done.rows())
-    terminal.show_notes(done.notes())
+        account = examine_account(settings, None, report)
+        found = examine(report) if sources and account.answers else None
+    told = {"engine": settings.engine, "account": account.as_dict()} | (found.as_dict() if found else {})
+    if not options.say(as_json, told):
+        terminal.show_rows(f"Account on the {settings.engine} engine", account.rows())
+        terminal.show_notes(account.notes())
+        if found:
+            terminal.show_rows(f"Sources on the {settings.engine} engine", found.rows())
+            terminal.show_notes(found.notes())
+    if account.failed:
+        raise typer.Exit(1)
 
 
 @app.command(epilog="Example: gee-smap plan --study study.toml")
@@ -139,7 +139,7 @@ def plan(
                 if not dry_run:
                     raise
                 refused[each.preset] = str(error)
-    if not _say(as_json, {
+    if not options.say(as_json, {
         "plans": [one.manifest().model_dump(mode="json") for one in done],
         "refused": refused,
         "preset_differences": preset_differences() if dry_run else [],
@@ -176,33 +176,45 @@ def picture(
     typer.echo(f"{out} written")
 
 
-@app.command(epilog="Example: gee-smap run --out gee-smap-run")
+@app.command(epilog="Example: gee-smap run --study study.toml --workdir anhui")
 def run(
-    out: Out = Path("gee-smap-run"),
-    seed: Annotated[int, typer.Option(min=0, help="Of the simulation.")] = 0,
+    study: Annotated[
+        Path | None, typer.Option(help="A study; None goes on with the work directory's, or is the example.")
+    ] = None,
+    workdir: Work = DEFAULT_WORKDIR,
+    engine: Engine = None,
+    stations: Annotated[
+        Path | None, typer.Option(help="Parquet or CSV: station, lon, lat, date, insitu (m³/m³).")
+    ] = None,
+    checkpoints: Annotated[
+        bool, typer.Option(help="Keep sources at 1 km as assets between the stages.")
+    ] = True,
     as_json: Json = False,
 ) -> None:
-    """Train, predict and validate on a simulated table: a first look without an account."""
+    """Do all of it: export, train, predict, publish, map, validate, report; what is done stays done."""
+    from pipeline import run as chain
     from pipeline import terminal
-    from pipeline.run import run_example
+    from pipeline.workdir import WorkDir
 
-    with terminal.progress() as report:
-        done = run_example(out, seed=seed, report=report)
-    if _say(as_json, {
-        "simulated": True, "folder": done.folder, "scores": done.training.card.scores,
-        "validation": done.validation.summary,
-    }):  # fmt: skip
+    with options.cloud(engine) as cloud, terminal.progress() as report:
+        done = chain.run(
+            WorkDir(workdir), cloud, report, study_file=study, stations=stations, checkpoints=checkpoints
+        )
+    if options.say(as_json, done.as_dict()):
         return
-    terminal.show("All data of this run are simulated: a made-up region and made-up stations.", style="bold")
-    terminal.show_scores(done.training.scores)
-    terminal.show_rows(
-        "At simulated stations in cells kept out of training: prediction and raw SMAP", done.validation.rows()
-    )
-    terminal.show_notes([*done.training.notes, *done.prediction.notes, *done.validation.notes])
+    if done.manifest.simulated:
+        terminal.show("The sources of this run are simulated by the local engine, not observed.", "bold")
+    terminal.show_scores(done.scores)
+    if done.truth:
+        terminal.show_rows(
+            "Against the simulated truth at 1 km, on identical pixels and days (m³/m³)",
+            [score.row() for score in done.truth],
+        )
+    terminal.show_rows("Stages", done.rows())
+    terminal.show_notes(done.notes)
     terminal.show(
-        f"model        {out / 'model'}\nfigures      {out / 'validation'}\n"
-        f"next         gee-smap explain --model {out / 'model'} --samples {out / 'samples.parquet'} "
-        f"--out {out / 'explanation'}"
+        f"map          {done.page.path}\nreport       {done.report.path}\ncollection   {done.collection}\n"
+        f"next         gee-smap share --workdir {workdir} --reader SOMEBODY@EXAMPLE.COM"
     )
 
 
@@ -219,7 +231,7 @@ def train(
 
     with terminal.progress() as report:
         done = train_(samples, study, out, report=report)
-    if _say(as_json, {"model": out, "scores": done.card.scores, "stacks": [
+    if options.say(as_json, {"model": out, "scores": done.card.scores, "stacks": [
         one.model_dump() for one in done.card.stacks
     ], "notes": done.notes}):  # fmt: skip
         return
@@ -246,7 +258,7 @@ def predict(
     from pipeline.predict import predict as predict_
 
     done = predict_(model, table, out, study_file=study)
-    if _say(as_json, {"out": out, "rows": len(done.frame), "notes": done.notes}):
+    if options.say(as_json, {"out": out, "rows": len(done.frame), "notes": done.notes}):
         return
     terminal.show_notes(done.notes)
     terminal.show(
@@ -271,7 +283,7 @@ def validate(
     from pipeline.validate import validate as validate_
 
     done = validate_(predictions, insitu, out, minimum_pairs=minimum_pairs, confidence=confidence)
-    if _say(as_json, done.summary):
+    if options.say(as_json, done.summary):
         return
     terminal.show_rows("Against in-situ soil moisture, on identical pairs", done.rows())
     terminal.show_notes(done.notes)
@@ -292,7 +304,7 @@ def explain(
 
     with terminal.progress() as report:
         done = explain_model(model, samples, out, split_name=split, report=report)
-    if _say(as_json, done.summary):
+    if options.say(as_json, done.summary):
         return
     terminal.show_rows("Mean |SHAP value| on held-out rows, m³/m³", done.rows())
     terminal.show_notes(done.notes)

@@ -31,7 +31,6 @@ from gee import (
     grids,
     partitions,
     predictors,
-    quality,
     regions,
     statics,
     target,
@@ -39,6 +38,7 @@ from gee import (
 from gee.errors import SettingError
 from gee.exports import COMFORTABLE_BYTES, EECU_SECONDS_PER_MEGAPIXEL, Plan, Preparation
 from gee.partitions import Partitions
+from gee.predictors import Stream
 from gee.recipe import ASSET, PAPER, RECOMMENDED, Recipe
 from gee.regions import Bounds, Region
 from gee.timeseries import Calendar
@@ -48,6 +48,8 @@ from pipeline.errors import ConfigError, DataError, of_gee
 from pipeline.manifest import Manifest, Task
 from pipeline.study import Study
 
+NEWEST_WITHIN = dt.timedelta(days=40)  # an archive that stops earlier before the last day read has a hole
+RADAR_REPEAT_DAYS = 12  # Sentinel-1's cycle: a place with a newer pass than that misses none
 SMAP_VERSIONS = {"008": catalog.SMAP, "007": catalog.SMAP_007}
 SMAP_BINS = {"morning": target.MORNING, "utc-06-09": target.PAPER_UTC}
 Report = Callable[[str, float], None]
@@ -62,12 +64,14 @@ class Planned:
         plan: the tasks.
         area_km2: of the region.
         places: names of the features that make up the region.
+        provisional_from: the first day that may still change; see ``pipeline.manifest.Manifest``.
     """
 
     study: Study
     plan: Plan
     area_km2: float
     places: tuple[str, ...]
+    provisional_from: dt.date | None
 
     def title(self) -> str:
         """The plan in a line."""
@@ -120,17 +124,10 @@ class Planned:
             partition_rule=prepared.partitions.rule,
             sources=_source_ids(prepared.recipe),
             checkpoints=prepared.checkpoints,
+            provisional_from=self.provisional_from,
             eecu_seconds_per_megapixel=EECU_SECONDS_PER_MEGAPIXEL,
-            tasks=tuple(
-                Task(
-                    task=product.description, name=product.name, kind=product.kind,
-                    columns=product.columns, needs=product.needs, asset=product.asset,
-                    request_bytes=len(product.request), output_bytes=product.output_bytes,
-                    megapixels=product.megapixels, eecu_hours=product.eecu_hours,
-                )
-                for product in self.plan.products
-            ),
-        )  # fmt: skip
+            tasks=tuple(map(Task.of, self.plan.products)),
+        )
 
     def notes(self) -> Iterator[str]:
         """What a user should know before submitting."""
@@ -172,7 +169,7 @@ def plan(study: Study, folder: Path, checkpoints: str | None, report: Report) ->
         if checkpoints is not None:
             _check_folder(checkpoints)
         raster, simulated = smap_raster(recipe)
-        _check_sources(draft.calendar, recipe, grid)
+        complete = _check_sources(draft.calendar, recipe, grid)
         report("SMAP", 0.5)
         _check_smap(draft.calendar, recipe)
         report("plan", 0.7)
@@ -198,7 +195,7 @@ def plan(study: Study, folder: Path, checkpoints: str | None, report: Report) ->
         report("plan", 1.0)
     if mistakes:
         raise ConfigError("\n".join([f"{study.name} cannot be exported so:", *mistakes]))
-    return Planned(study, planned, extent.area_km2, extent.names)
+    return Planned(study, planned, extent.area_km2, extent.names, _after(complete, draft.calendar))
 
 
 def preset_differences() -> list[dict[str, str]]:
@@ -349,20 +346,21 @@ def _check_folder(folder: str) -> None:
         raise ConfigError(f"--checkpoints {folder} is of type {kind}: name a folder.")
 
 
-def _check_sources(calendar: Calendar, recipe: Recipe, grid: GeoBox) -> None:
-    """Whether every source can be read and looked at the region in the period."""
-    area = grids.rectangle(grid)
-    seen, reaches = {}, {}
+def _check_sources(calendar: Calendar, recipe: Recipe, grid: GeoBox) -> dict[str, dt.date]:
+    """Whether every source can be read and looked at the region in the period.
+
+    Returns:
+        By stream, the last day for which all images are there that its predictors look at.
+    """
+    seen, newest, reaches = {}, {}, {}
     for name, stream in predictors.STREAMS.items():
         reach = reaches[name] = calendar.padded(*predictors.margins(stream, recipe))
-        images = stream.source.collection().filterDate(
-            reach.start.isoformat(), (reach.end + dt.timedelta(days=1)).isoformat()
-        )
-        if stream is predictors.BACKSCATTER:
-            images = quality.sentinel1_scenes(images, recipe.orbit).filterBounds(area)
+        images = predictors.scenes(stream, reach, recipe, grid)
         seen[name] = images.limit(1).size()
+        latest = Calendar(max(reach.start, reach.end - NEWEST_WITHIN), reach.end)
+        newest[name] = predictors.scenes(stream, latest, recipe, grid).aggregate_max("system:time_start")
     static = predictors.static(recipe, calendar.start.year, grid).bandNames()
-    told = asked(ee.Dictionary({"seen": seen, "static": static}))
+    told = asked(ee.Dictionary({"seen": seen, "newest": newest, "static": static}))
     without = [name for name, found in told["seen"].items() if not found]
     if without:
         raise DataError(
@@ -372,6 +370,37 @@ def _check_sources(calendar: Calendar, recipe: Recipe, grid: GeoBox) -> None:
                 for name in without
             )
         )
+
+    return {
+        name: complete_until(predictors.STREAMS[name], told["newest"].get(name), reach, recipe)
+        for name, reach in reaches.items()
+    }
+
+
+def complete_until(stream: Stream, newest: float | None, reach: Calendar, recipe: Recipe) -> dt.date:
+    """The last day whose predictors cannot change any more.
+
+    Args:
+        stream: the source.
+        newest: when its newest image within ``reach`` starts, milliseconds since 1970; None without any.
+        reach: the days whose images are read.
+        recipe: the choices.
+    """
+    _, after = predictors.margins(stream, recipe)
+    if newest is None:
+        return reach.start - dt.timedelta(days=after + 1)
+    start = dt.datetime.fromtimestamp(newest / 1000, tz=dt.UTC).date()
+    if stream is predictors.BACKSCATTER:  # which does not come every day: the next pass may be days away
+        start = min(reach.end, start + dt.timedelta(days=RADAR_REPEAT_DAYS))
+    return min(reach.end, start + dt.timedelta(days=stream.source.cadence_days - 1)) - dt.timedelta(
+        days=after
+    )
+
+
+def _after(complete: Mapping[str, dt.date], calendar: Calendar) -> dt.date | None:
+    """The first day of a calendar that is not complete in some source."""
+    last = min(complete.values())
+    return None if last >= calendar.end else max(calendar.start, last + dt.timedelta(days=1))
 
 
 def _another_orbit(name: str, recipe: Recipe) -> str:

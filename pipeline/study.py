@@ -384,6 +384,13 @@ class Study(Section):
             head = f"{path}: {len(found)} mistake{'s' if len(found) > 1 else ''} in the study"
             raise ConfigError("\n".join([head, *(f"{path}: {line}" for line in found)])) from error
 
+    def files(self) -> tuple[Path, ...]:
+        """The files that the study names, as it names them."""
+        named = [self.region.geojson] if self.region and self.region.geojson else []
+        if self.partitions.scheme == "file":
+            named.append(Path(str(self.partitions.path)))
+        return tuple(named)
+
     @property
     def hash(self) -> str:
         """SHA-256 of everything the study says, defaults included; comments and layout do not count."""

@@ -218,10 +218,8 @@ def test_validate_refuses_missing_files_and_foreign_stations(gee_smap, trained, 
     assert not out.exists()
 
 
-@pytest.mark.parametrize("command", ["train", "predict", "validate", "explain", "run"])
-def test_a_place_that_cannot_be_written_is_refused_and_named(
-    gee_smap, trained, tmp_path, monkeypatch, command
-):
+@pytest.mark.parametrize("command", ["train", "predict", "validate", "explain"])
+def test_a_place_that_cannot_be_written_is_refused_and_named(gee_smap, trained, tmp_path, command):
     (tmp_path / "file").write_text("x")
     out = tmp_path / "file" / ("p.parquet" if command == "predict" else "out")
     stations = written(trained.region.stations, tmp_path / "stations.parquet")
@@ -231,9 +229,7 @@ def test_a_place_that_cannot_be_written_is_refused_and_named(
         "predict": ["--model", trained.model, "--table", trained.samples],
         "validate": ["--predictions", predicted, "--insitu", stations],
         "explain": ["--model", trained.model, "--samples", trained.samples],
-        "run": [],
     }
-    monkeypatch.setattr(pipeline.run, "SIDE", 5)
     before = contents(tmp_path)
     refused(gee_smap(command, *options[command], "--out", out), tmp_path / "file", "cannot be written")
     assert contents(tmp_path) == before

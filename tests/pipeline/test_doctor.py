@@ -86,7 +86,9 @@ def test_the_table_for_people_names_what_differs_and_what_is_simulated(gee_smap,
     answered = gee_smap("doctor")
     assert answered.code == 0
     lines = [" ".join(line.split()) for line in answered.out.splitlines()]
-    assert lines[0] == "Sources on the local engine"
+    assert lines[0] == "Account on the local engine"
+    assert any(line.startswith("bucket ok gs://") for line in lines)
+    assert "Sources on the local engine" in lines
     row = "MODIS/061/MOD11A1 SR-ORG:6974 926.6254 int 7500..65535 2015-01-01 2025-12-31 1"
     assert row in lines
     assert "COPERNICUS/DEM/GLO30_2024_1 failed" in lines
@@ -142,9 +144,16 @@ def test_a_collection_that_is_not_there_is_no_reason_to_stop(gee_smap, monkeypat
 
 def test_an_engine_that_does_not_answer_is_a_failure(gee_smap, monkeypatch):
     monkeypatch.setattr(gee.connection, "_local_address", lambda *_: LocalAddress("http://127.0.0.1:9", None))
-    answered = gee_smap("doctor")
-    assert (answered.code, answered.out) == (1, "")
-    assert "No Earth Engine answers at http://127.0.0.1:9" in answered.err
+    answered = gee_smap("doctor", "--json")
+    assert answered.code == 1
+    content = json.loads(answered.out)
+    failed = {
+        check["check"]: check["detail"]
+        for check in content["account"]["checks"]
+        if check["state"] == "failed"
+    }
+    assert "No Earth Engine answers at http://127.0.0.1:9" in failed["project"]
+    assert "sources" not in content
 
 
 def test_an_engine_that_goes_away_is_a_failure(gee_smap, monkeypatch):

@@ -1,109 +1,214 @@
-"""The command ``run``: the whole chain on a table it makes itself, and says so everywhere."""
+"""The command ``run``: the whole chain of a small study on the local engine, again, updated, refused."""
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import ee
 import numpy as np
 import pandas as pd
 import pytest
+import rasterio
+import xarray as xr
 
-import pipeline.run
-from models import store
-from pipeline import figures
+from gee import predictors
+from gee.recipe import PAPER, RECOMMENDED
+from gee.timeseries import Calendar
+from pipeline import planning, run
+from pipeline.errors import ConfigError
+from pipeline.manifest import Manifest
+from pipeline.workdir import WorkDir
 
-FIGURES = ("map.png", "box.png", "scatter.png", "series.png")
+pytestmark = pytest.mark.usefixtures("engine_of_tests")
+
+STUDY = """\
+name = "Small, but whole"
+
+[region]
+bbox = [116.6, 31.0, 117.1, 31.4]
+
+[period]
+start = 2019-09-01
+end = 2019-09-04
+
+[model]
+n_folds = 2
+
+[splits]
+names = ["random"]
+"""
+COLLECTION = "projects/my-project/assets/gee-smap/small-but-whole"
 
 
 class Ran(NamedTuple):
-    told: Any  # code, out and err
-    folder: Path
-    done: pipeline.run.Run
+    study: Path
+    work: WorkDir
+    told: dict[str, Any]
+
+
+def run_it(gee_smap: Callable[..., Any], work: WorkDir, *more: object) -> dict[str, Any]:
+    told = gee_smap("run", "--workdir", work.root, "--json", *more)
+    assert told.code == 0, told.err
+    answer: dict[str, Any] = json.loads(told.out)
+    return answer
 
 
 @pytest.fixture(scope="module")
 def ran(gee_smap, tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    """The command ``run`` on fewer cells and days, two folds and three splits."""
-    folder = tmp_path_factory.mktemp("run") / "out"
-    kept = []
-
-    def keep(*args: Any, **options: Any) -> pipeline.run.Run:
-        kept.append(original(*args, **options))
-        return kept[0]
-
-    original = pipeline.run.run_example
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"SIDE": 8, "DAYS": 70, "STATIONS": 6, "run_example": keep}.items():
-            patch.setattr(pipeline.run, name, value)
-        quick = '[model]\nn_folds = 2\n[splits]\nnames = ["random", "spatial", "leave-partition-out"]\n'
-        patch.setattr(pipeline.run, "STUDY", pipeline.run.STUDY + quick)
-        patch.setattr(figures, "DPI", 40)
-        told = gee_smap("run", "--out", folder, "--seed", 2)
-    return Ran(told, folder, kept[0])
+    folder = tmp_path_factory.mktemp("chain")
+    study = folder / "study.toml"
+    study.write_text(STUDY, encoding="utf-8")
+    work = WorkDir(folder / "work")
+    return Ran(study, work, run_it(gee_smap, work, "--study", study))
 
 
-def test_run_says_first_of_all_that_everything_is_simulated(ran):
-    assert ran.told.code == 0
-    assert ran.told.out.splitlines()[0] == (
-        "All data of this run are simulated: a made-up region and made-up stations."
-    )
-    assert "At simulated stations in cells kept out of training" in ran.told.out
-    assert "Simulated data: the scores say nothing about real soil moisture." in ran.told.out
+def test_the_chain_leaves_every_result_and_says_that_all_is_simulated(ran: Ran) -> None:
+    assert ran.told["simulated"] is True
+    assert ran.told["made"] is True
+    assert [stage["name"] for stage in ran.told["stages"]] == list(run.SHARES)
+    work = ran.work
+    for path in (work.cube, work.samples, work.model, work.prediction, work.map, work.report, work.truth):
+        assert path.exists()
+    assert "imulated" in Path(ran.told["map"]).read_text(encoding="utf-8")
+    assert "imulated" in Path(ran.told["report"]).read_text(encoding="utf-8")
+    samples = pd.read_parquet(work.samples)
+    assert samples["simulated"].all()
+    assert sorted(samples["date"].astype(str).unique()) == [f"2019-09-0{day}" for day in (1, 2, 3, 4)]
+    with xr.open_zarr(work.prediction, consolidated=False) as prediction:
+        assert prediction.attrs["simulated"] == 1
+        shown = prediction["sm"].to_numpy()
+    assert np.isfinite(shown).mean() > 0.3
+    assert 0 < np.nanmin(shown) < np.nanmax(shown) < 0.6
 
 
-def test_run_writes_what_it_documents_and_every_table_says_simulated(ran):
-    tables = ["samples.parquet", "table.parquet", "stations.parquet", "predictions.parquet"]
-    top = {path.name for path in ran.folder.iterdir()}
-    assert top == {"study.toml", "model", "validation", *tables}
-    for name in tables:
-        assert pd.read_parquet(ran.folder / name)["simulated"].all(), name
-    assert store.load(ran.folder / "model")[1].simulated
-    summary = json.loads((ran.folder / "validation" / "summary.json").read_text(encoding="utf-8"))
-    assert summary["simulated"]
-    assert {path.name for path in (ran.folder / "validation").iterdir()} == {
-        "stations.csv", "summary.json", *FIGURES,
-    }  # fmt: skip
-    assert "simulated" in (ran.folder / "study.toml").read_text(encoding="utf-8")
+def test_published_images_hold_what_the_files_hold(ran: Ran) -> None:
+    images = ee.ImageCollection(COLLECTION)
+    assert images.aggregate_array("system:index").getInfo() == [f"2019090{day}" for day in (1, 2, 3, 4)]
+    image = ee.Image(f"{COLLECTION}/20190903")
+    assert image.get("simulated").getInfo() == 1
+    with rasterio.open(ran.work.images / "sm_20190903.tif") as file:
+        values = file.read(1, masked=True)
+        row, column = np.argwhere(~values.mask)[values.count() // 2]
+        x, y = file.xy(row, column)
+        place = ee.Geometry.Point([x, y], str(file.crs))
+    found = image.reduceRegion(ee.Reducer.first(), place, 10).get("sm").getInfo()
+    assert found == pytest.approx(float(values[row, column]), abs=1e-6)
 
 
-def test_run_validates_in_cells_it_did_not_train_on(ran):
-    samples, table, stations, predictions = (
-        pd.read_parquet(ran.folder / f"{name}.parquet")
-        for name in ("samples", "table", "stations", "predictions")
-    )
-    places = set(stations["station"])
-    assert len(places) == 6
-    assert set(table["cell"]) == set(predictions["cell"]) == places
-    assert not places & set(samples["cell"])
-    assert len(samples) + len(table) == 8 * 8 * 70
+def test_scores_against_the_truth_are_those_of_the_maps(ran: Ran) -> None:
+    rows = {row["product"]: row for row in json.loads(ran.work.truth.read_text(encoding="utf-8"))}
+    assert set(rows) == {"downscaled", "SMAP, nearest", "SMAP, bilinear"}
+    assert len({row["n"] for row in rows.values()}) == 1
+    stations = pd.read_parquet(ran.work.root / "stations.parquet")
+    first = stations.iloc[0]
+    truth = ee.Image(ee.ImageCollection("simulated/truth/soil_moisture_1km").filterDate("2019-09-01").first())
+    place = ee.Geometry.Point([first["lon"], first["lat"]])
+    expected = truth.reduceRegion(ee.Reducer.first(), place, 10).get("sm").getInfo()
+    assert first["insitu"] == pytest.approx(expected, abs=0.1)  # a probe's error is 0.02 m³/m³
+    assert abs(first["insitu"] - expected) > 1e-6
 
 
-def test_run_prints_how_the_prediction_does_beside_raw_smap(ran):
-    predictions = pd.read_parquet(ran.folder / "predictions.parquet")
-    stations = pd.read_parquet(ran.folder / "stations.parquet")
-    both = predictions.merge(stations, left_on=["cell", "date"], right_on=["station", "date"])
-    line = next(line for line in ran.told.out.splitlines() if "R, median" in line)
-    for product in ("sm", "smap"):
-        by_station = [own[product].corr(own["insitu"]) for _, own in both.groupby("station")]
-        assert f"{np.median(by_station):.3f} [" in line
-    assert f"gee-smap explain --model {ran.folder / 'model'}" in ran.told.out
+def test_a_second_run_does_nothing_and_says_so(ran: Ran, gee_smap) -> None:
+    before = {path: path.stat().st_mtime_ns for path in ran.work.root.rglob("*.tif")}
+    again = run_it(gee_smap, ran.work)
+    assert again["made"] is False
+    assert all(not stage["made"] for stage in again["stages"])
+    assert {path: path.stat().st_mtime_ns for path in ran.work.root.rglob("*.tif")} == before
+    assert again["truth"] == ran.told["truth"]
 
 
-def test_run_as_json_says_simulated_and_carries_both_results(gee_smap, ran, monkeypatch):
-    monkeypatch.setattr(pipeline.run, "run_example", lambda *args, **options: ran.done)
-    told = json.loads(gee_smap("run", "--out", ran.folder, "--json").out, parse_constant=pytest.fail)
-    assert told["simulated"] is True
-    assert told["folder"] == str(ran.folder)
-    assert len(told["scores"]) == 3 * 4 * 5
-    assert told["validation"]["products"] == ["prediction", "smap"]
+def test_the_commands_of_single_stages_find_the_work_directory(ran: Ran, gee_smap) -> None:
+    status = json.loads(gee_smap("status", "--workdir", ran.work.root, "--json").out)
+    assert {task["state"] for task in status["tasks"]} == {"succeeded"}
+    assert json.loads(gee_smap("cancel", "--workdir", ran.work.root, "--json").out) == {"cancelled": 0}
+    cleaned = json.loads(gee_smap("clean", "--workdir", ran.work.root, "--json").out)
+    assert cleaned == {"found": [], "removed": []}
+    published = json.loads(gee_smap("publish", "--workdir", ran.work.root, "--json").out)
+    assert set(published["images"].values()) == {"unchanged"}
+    rights = json.loads(gee_smap("share", "--workdir", ran.work.root, "--list", "--json").out)
+    assert rights["collection"] == COLLECTION
+    page = json.loads(gee_smap("map", "--workdir", ran.work.root, "--json").out)
+    assert Path(page["page"]).parent == ran.work.map
+    for command in ("status", "publish", "map", "report", "update"):
+        refused = gee_smap(command, "--workdir", ran.work.root / "nothing")
+        assert refused.code == 2
+        assert "is no work directory" in refused.err
 
 
-def test_run_touches_no_folder_that_holds_something_else(gee_smap, tmp_path):
-    (tmp_path / "study.toml").write_text('name = "mine"')
-    told = gee_smap("run", "--out", tmp_path)
-    assert told.code == 2
-    assert "holds something else than this example" in told.err
-    assert [path.name for path in tmp_path.iterdir()] == ["study.toml"]
-    assert (tmp_path / "study.toml").read_text() == 'name = "mine"'
+def test_an_update_adds_days_with_the_same_model(ran: Ran, gee_smap) -> None:
+    card = (ran.work.model / "model.json").read_bytes()
+    kept = (ran.work.images / "sm_20190902.tif").stat().st_mtime_ns
+    told = gee_smap("update", "--workdir", ran.work.root, "--until", "2019-09-05", "--json")
+    assert told.code == 0, told.err
+    answer = json.loads(told.out)
+    assert (answer["before"], answer["end"], answer["provisional_from"]) == ("2019-09-04", "2019-09-05", None)
+    assert answer["published"]["images"]["20190905"] == "new"
+    assert (ran.work.model / "model.json").read_bytes() == card
+    assert (ran.work.images / "sm_20190902.tif").stat().st_mtime_ns == kept
+    assert ee.ImageCollection(COLLECTION).size().getInfo() == 5
+    assert Manifest.read(ran.work.manifest).end == dt.date(2019, 9, 5)
+    again = json.loads(gee_smap("update", "--workdir", ran.work.root, "--until", "2019-09-05", "--json").out)
+    assert again["published"] is None
+
+
+def test_a_work_directory_is_of_one_study(ran: Ran, gee_smap, tmp_path) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text(STUDY.replace("Small", "Other"), encoding="utf-8")
+    refused = gee_smap("run", "--study", other, "--workdir", ran.work.root)
+    assert refused.code == 2
+    assert "belongs to another study (Small, but whole" in refused.err
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "letter.txt").write_text("mine", encoding="utf-8")
+    refused = gee_smap("run", "--study", other, "--workdir", tmp_path / "full")
+    assert refused.code == 2
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["letter.txt"]
+
+
+def test_files_that_the_study_names_come_along(tmp_path) -> None:
+    square = [[116.6, 31.0], [117.1, 31.0], [117.1, 31.4], [116.6, 31.4], [116.6, 31.0]]
+    region = {"type": "Polygon", "coordinates": [square]}
+    (tmp_path / "mine" / "maps").mkdir(parents=True)
+    (tmp_path / "mine" / "maps" / "region.geojson").write_text(json.dumps(region), encoding="utf-8")
+    study = tmp_path / "mine" / "study.toml"
+    text = STUDY.replace("bbox = [116.6, 31.0, 117.1, 31.4]", 'geojson = "maps/region.geojson"')
+    study.write_text(text, encoding="utf-8")
+    work = WorkDir(tmp_path / "work")
+    assert run.begin(work, study).hash == run.begin(work, None).hash
+    assert json.loads((work.root / "maps" / "region.geojson").read_text(encoding="utf-8")) == region
+    study.write_text(text.replace("maps/", "../mine/maps/"), encoding="utf-8")
+    with pytest.raises(ConfigError, match="lies above the study's folder"):
+        run.begin(WorkDir(tmp_path / "elsewhere"), study)
+
+
+# Which days may still change
+
+
+def day(text: str) -> float:
+    return dt.datetime.fromisoformat(text).replace(tzinfo=dt.UTC).timestamp() * 1000
+
+
+@pytest.mark.parametrize(
+    ("stream", "newest", "last"),
+    [
+        ("lst", "2019-09-24", "2019-09-04"),  # all 20 days after it are there
+        ("lst", "2019-09-20", "2019-08-31"),
+        ("reflectance", "2019-09-14", "2019-09-01"),  # its eight days end on the 21st
+        ("sentinel1", "2019-08-31", "2019-09-04"),  # the next pass may come as late as 09-12
+        ("sentinel1", "2019-08-20", "2019-08-27"),
+    ],
+)
+def test_a_day_is_complete_when_what_fills_it_is_there(stream: str, newest: str, last: str) -> None:
+    one = predictors.STREAMS[stream]
+    reach = Calendar(dt.date(2019, 9, 1), dt.date(2019, 9, 4)).padded(*predictors.margins(one, RECOMMENDED))
+    found = planning.complete_until(one, day(newest), reach, RECOMMENDED)
+    assert found == dt.date.fromisoformat(last)
+
+
+def test_an_archive_without_any_recent_image_completes_no_day() -> None:
+    one = predictors.STREAMS["albedo"]
+    reach = Calendar(dt.date(2019, 9, 1), dt.date(2019, 9, 4)).padded(*predictors.margins(one, PAPER))
+    assert planning.complete_until(one, None, reach, PAPER) < dt.date(2019, 9, 1)
