@@ -266,22 +266,13 @@ def pixels(name: str, window: GeoBox) -> NDArray[np.float32]:
     Returns:
         Values, ``NODATA`` where masked; shape of the window.
     """
-    height, width = window.shape
-    scale_x, shear_x, left, shear_y, scale_y, top = grids.crs_transform(window)
     found = ee.data.computePixels(
         {
             "expression": ee.Image(name).select([BAND]).toFloat().unmask(NODATA, False),
             "fileFormat": "NUMPY_NDARRAY",
-            "grid": {
-                "dimensions": {"width": width, "height": height},
-                "affineTransform": {
-                    "scaleX": scale_x, "shearX": shear_x, "translateX": left,
-                    "shearY": shear_y, "scaleY": scale_y, "translateY": top,
-                },
-                "crsCode": str(window.crs),
-            },
+            "grid": grids.pixel_grid(window),
         }
-    )  # fmt: skip
+    )
     return np.asarray(found[BAND], np.float32)
 
 

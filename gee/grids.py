@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import ee
 import numpy as np
@@ -167,6 +168,20 @@ def crs_transform(grid: GeoBox) -> list[float]:
 def projection(grid: GeoBox) -> ee.Projection:
     """A grid's coordinate system and transform."""
     return ee.Projection(str(grid.crs), crs_transform(grid))
+
+
+def pixel_grid(grid: GeoBox) -> dict[str, Any]:
+    """A grid as requests for pixels take it: the REST API's PixelGrid."""
+    x_scale, x_shear, left, y_shear, y_scale, top = crs_transform(grid)
+    height, width = grid.shape
+    return {
+        "dimensions": {"width": width, "height": height},
+        "affineTransform": {
+            "scaleX": x_scale, "shearX": x_shear, "translateX": left,
+            "shearY": y_shear, "scaleY": y_scale, "translateY": top,
+        },
+        "crsCode": str(grid.crs),
+    }  # fmt: skip
 
 
 def rectangle(grid: GeoBox) -> ee.Geometry:

@@ -20,10 +20,10 @@ from models.inference import (
     DE_BRUIJN,
     CompiledStack,
     Predictor,
-    _levels,
-    _masks,
-    _recode,
+    add_by_levels,
+    add_by_masks,
     jit,
+    recode,
 )
 from models.stack import StackedRegressor
 
@@ -53,7 +53,7 @@ def _bin_plane(plane: Any, pixels: Any, edge: Any, last: Any, codes: Any) -> Non
 def _masks_on_days(
     still: Any, daily: Any, moving: Any, start: Any, column: Any, table: Any, value: Any, out: Any
 ) -> None:
-    """As ``_masks``; ``start`` (trees, 4): where the columns of each kind begin, and where the last end."""
+    """As ``add_by_masks``; ``start`` (trees, 4): where the columns of each kind begin, where the last end."""
     pixels, days = still.shape[1], daily.shape[1]
     base = np.empty(pixels, np.uint64)
     mask = np.empty(days * pixels, np.uint64)
@@ -93,7 +93,7 @@ def _levels_on_days(
     value: Any,
     out: Any,
 ) -> None:
-    """As ``_levels``, each level with its bit; ``start`` as for ``_masks_on_days``."""
+    """As ``add_by_levels``, each level with its bit; ``start`` as for ``_masks_on_days``."""
     pixels, days = still.shape[1], daily.shape[1]
     base = np.empty(pixels, np.uint16)
     number = np.empty(days * pixels, np.uint16)
@@ -159,7 +159,7 @@ class _Columns:
         found = []
         for codes, feature, table in zip(shared, self.feature, self.table, strict=True):
             own = np.empty((len(feature), codes.shape[1]), table.dtype)
-            _recode(codes, feature, table, own)
+            recode(codes, feature, table, own)
             found.append(own)
         return found
 
@@ -191,11 +191,11 @@ class _Member:
         self.sorted: list[tuple[Any, tuple[Any, ...]]] = []
         self.others: list[tuple[Any, tuple[Any, ...]]] = []  # kernels that take the codes of each row
         for kernel, tables in parts:
-            if kernel is _masks:
+            if kernel is add_by_masks:
                 start, column, table, value = tables
                 order = columns.order(start, column)
                 self.sorted.append((_masks_on_days, (order.start, order.column, table[order.sort], value)))
-            elif kernel is _levels:
+            elif kernel is add_by_levels:
                 start, column, exceed, first, value = tables
                 order = columns.order(start, column)
                 level = np.arange(len(column)) - np.repeat(start[:-1], np.diff(start))

@@ -73,7 +73,7 @@ def _bin(X: Any, edges: Any, size: Any, codes: Any) -> None:
 
 
 @jit
-def _recode(codes: Any, feature: Any, table: Any, out: Any) -> None:
+def recode(codes: Any, feature: Any, table: Any, out: Any) -> None:
     """Codes (columns, rows) among one member's own edges, from the codes among the edges of all members."""
     for column in range(feature.size):
         source, target, look_up = codes[feature[column]], out[column], table[column]
@@ -82,7 +82,7 @@ def _recode(codes: Any, feature: Any, table: Any, out: Any) -> None:
 
 
 @jit
-def _masks(codes: Any, start: Any, column: Any, table: Any, value: Any, out: Any) -> None:
+def add_by_masks(codes: Any, start: Any, column: Any, table: Any, value: Any, out: Any) -> None:
     """Add each tree's leaf: the lowest bit left standing by the masks of all columns the tree compares."""
     rows = out.size
     mask = np.empty(rows, np.uint64)
@@ -99,7 +99,7 @@ def _masks(codes: Any, start: Any, column: Any, table: Any, value: Any, out: Any
 
 
 @jit
-def _levels(codes: Any, start: Any, column: Any, exceed: Any, first: Any, value: Any, out: Any) -> None:
+def add_by_levels(codes: Any, start: Any, column: Any, exceed: Any, first: Any, value: Any, out: Any) -> None:
     """Add each oblivious tree's leaf, whose number is put together bit by bit."""
     rows = out.size
     number = np.empty(rows, np.uint16)
@@ -184,7 +184,7 @@ def _mask_part(trees: Sequence[Tree], columns: _Columns) -> Part:
             column.append(one)
             tables.append(table)
         start.append(len(column))
-    return _masks, (np.array(start), np.array(column), np.array(tables), value)
+    return add_by_masks, (np.array(start), np.array(column), np.array(tables), value)
 
 
 def _leaf_order(tree: Tree) -> tuple[list[int], dict[int, tuple[int, int]]]:
@@ -240,7 +240,7 @@ def _level_part(trees: Sequence[ObliviousTree], columns: _Columns) -> Part:
     start = np.cumsum([0, *(len(tree.splits.feature) for tree in trees)])
     first = np.cumsum([0, *(len(tree.value) for tree in trees)])
     column, exceed = columns.locate(Splits.joined([tree.splits for tree in trees]))
-    return _levels, (start, column, exceed, first, np.concatenate([tree.value for tree in trees]))
+    return add_by_levels, (start, column, exceed, first, np.concatenate([tree.value for tree in trees]))
 
 
 class _Member:
@@ -293,7 +293,7 @@ class CompiledStack:
         out = np.empty((len(self._members), rows))
         for member, table, total in zip(self._members, self._tables, out, strict=True):
             codes = np.empty((len(table), rows), table.dtype)
-            _recode(shared, member.columns.feature, table, codes)
+            recode(shared, member.columns.feature, table, codes)
             total[:] = member.base
             for kernel, tables in member.parts:
                 kernel(codes, *tables, total)

@@ -16,7 +16,8 @@ from typer.core import TyperGroup
 
 from pipeline import cloud_commands, local_commands, options
 from pipeline.errors import USER_MISTAKES, ConfigError, DataError, GeeSmapError, of_gee
-from pipeline.options import DEFAULT_WORKDIR, Engine, Json, Out, Work
+from pipeline.options import DEFAULT_WORKDIR, Engine, Json, OptionalWork, Work
+from pipeline.workdir import WorkDir
 
 INTERRUPTED = 130
 
@@ -194,7 +195,6 @@ def run(
     """Do all of it: export, train, predict, publish, map, validate, report; what is done stays done."""
     from pipeline import run as chain
     from pipeline import terminal
-    from pipeline.workdir import WorkDir
 
     with options.cloud(engine) as cloud, terminal.progress() as report:
         done = chain.run(
@@ -220,44 +220,63 @@ def run(
 
 @app.command(epilog="Example: gee-smap train --samples cells.parquet --study study.toml --out model")
 def train(
-    samples: Annotated[Path, typer.Option(help="Parquet or CSV, one row per cell and day.")],
-    study: Annotated[Path, typer.Option(help="The study, a TOML file.")],
-    out: Out,
+    samples: Annotated[Path | None, typer.Option(help="Parquet or CSV, one row per cell and day.")] = None,
+    study: Annotated[Path | None, typer.Option(help="The study, a TOML file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write.")] = None,
+    workdir: OptionalWork = None,
     as_json: Json = False,
 ) -> None:
     """Score every split of the study, then train on all samples and write the model folder."""
     from pipeline import terminal
     from pipeline.train import train as train_
 
+    table, read_by, model = options.paths(
+        workdir, samples=(samples, "samples"), study=(study, "study"), out=(out, "model")
+    )
     with terminal.progress() as report:
-        done = train_(samples, study, out, report=report)
-    if options.say(as_json, {"model": out, "scores": done.card.scores, "stacks": [
+        done = train_(table, read_by, model, report=report)
+    if options.say(as_json, {"model": model, "scores": done.card.scores, "stacks": [
         one.model_dump() for one in done.card.stacks
     ], "notes": done.notes}):  # fmt: skip
         return
     terminal.show_scores(done.scores)
     terminal.show_rows("Stacks fitted on all samples: weight × trees", done.stack_rows())
     terminal.show_notes(done.notes)
-    terminal.show(f"model        {out}\nnext         gee-smap predict --model {out} --table FILE --out FILE")
+    again = f"--workdir {workdir}" if workdir else f"--model {model} --table FILE --out FILE"
+    terminal.show(f"model        {model}\nnext         gee-smap predict {again}")
 
 
 @app.command(
     epilog="Example: gee-smap predict --model model --table stations.parquet --out predictions.parquet"
 )
 def predict(
-    model: Annotated[Path, typer.Option(help="A model folder.")],
-    table: Annotated[Path, typer.Option(help="Parquet or CSV with the predictors.")],
-    out: Annotated[Path, typer.Option(help="Parquet or CSV to write.")],
+    model: Annotated[Path | None, typer.Option(help="A model folder.")] = None,
+    table: Annotated[Path | None, typer.Option(help="Parquet or CSV with the predictors.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Parquet or CSV to write.")] = None,
     study: Annotated[
         Path | None, typer.Option(help="How to read the table, if not as the model's own study says.")
     ] = None,
+    workdir: OptionalWork = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Of a Dask cluster for the maps of --workdir: tcp://HOST:PORT.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes for the maps of --workdir, in place of threads.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Predict soil moisture for every row of a table."""
+    """Predict soil moisture for every row of a table, or every pixel and day of a work directory."""
     from pipeline import terminal
+
+    if table is None and workdir is not None:
+        _predict_maps(options.opened(workdir), scheduler, workers, as_json)
+        return
     from pipeline.predict import predict as predict_
 
-    done = predict_(model, table, out, study_file=study)
+    if table is None or out is None:
+        raise ConfigError("give --model, --table and --out for a table, or --workdir for its maps")
+    [chosen] = options.paths(workdir, model=(model, "model"))
+    done = predict_(chosen, table, out, study_file=study)
     if options.say(as_json, {"out": out, "rows": len(done.frame), "notes": done.notes}):
         return
     terminal.show_notes(done.notes)
@@ -267,34 +286,58 @@ def predict(
     )
 
 
+def _predict_maps(work: WorkDir, scheduler: str | None, workers: int | None, as_json: bool) -> None:
+    from pipeline import terminal
+    from pipeline.mapping import predict_cube
+
+    with terminal.progress() as report:
+        done = predict_cube(
+            work.model, work.cube, work.prediction, work.images, report, scheduler=scheduler, workers=workers
+        )
+    if options.say(as_json, done.as_dict()):
+        return
+    terminal.show_rows("Maps", done.rows())
+    terminal.show_notes(done.notes())
+    terminal.show(f"images       {work.images}\nnext         gee-smap publish --workdir {work.root}")
+
+
 @app.command(
     epilog="Example: gee-smap validate --predictions p.parquet --insitu stations.csv --out validation"
 )
 def validate(
-    predictions: Annotated[Path, typer.Option(help="What predict wrote, with station or cell and date.")],
     insitu: Annotated[Path, typer.Option(help="Parquet or CSV with station, date and insitu (m³/m³).")],
-    out: Out,
+    predictions: Annotated[
+        Path | None, typer.Option(help="What predict wrote, with station or cell and date.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write.")] = None,
+    workdir: OptionalWork = None,
     minimum_pairs: Annotated[int, typer.Option(min=3, help="Stations with fewer pairs are not scored.")] = 10,
     confidence: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of every interval.")] = 0.95,
     as_json: Json = False,
 ) -> None:
-    """Score predictions at stations, beside raw SMAP on the same pairs."""
+    """Score predictions, or the maps of a work directory, at stations, beside raw SMAP on the same pairs."""
     from pipeline import terminal
     from pipeline.validate import validate as validate_
 
-    done = validate_(predictions, insitu, out, minimum_pairs=minimum_pairs, confidence=confidence)
+    if predictions is None and workdir is not None:
+        from pipeline.scoring import predict_at
+
+        predictions = predict_at(options.opened(workdir), insitu)
+    table, folder = options.paths(workdir, predictions=(predictions, "predictions"), out=(out, "validation"))
+    done = validate_(table, insitu, folder, minimum_pairs=minimum_pairs, confidence=confidence)
     if options.say(as_json, done.summary):
         return
     terminal.show_rows("Against in-situ soil moisture, on identical pairs", done.rows())
     terminal.show_notes(done.notes)
-    terminal.show(f"tables and figures  {out}")
+    terminal.show(f"tables and figures  {folder}")
 
 
 @app.command(epilog="Example: gee-smap explain --model model --samples cells.parquet --out explanation")
 def explain(
-    model: Annotated[Path, typer.Option(help="A model folder.")],
-    samples: Annotated[Path, typer.Option(help="The table it was trained on.")],
-    out: Out,
+    model: Annotated[Path | None, typer.Option(help="A model folder.")] = None,
+    samples: Annotated[Path | None, typer.Option(help="The table it was trained on.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write.")] = None,
+    workdir: OptionalWork = None,
     split: Annotated[str, typer.Option(help="How the rows explained are held out.")] = "spatial",
     as_json: Json = False,
 ) -> None:
@@ -302,13 +345,16 @@ def explain(
     from pipeline import terminal
     from pipeline.explain import explain_model
 
+    folder, table, told = options.paths(
+        workdir, model=(model, "model"), samples=(samples, "samples"), out=(out, "explanation")
+    )
     with terminal.progress() as report:
-        done = explain_model(model, samples, out, split_name=split, report=report)
+        done = explain_model(folder, table, told, split_name=split, report=report)
     if options.say(as_json, done.summary):
         return
     terminal.show_rows("Mean |SHAP value| on held-out rows, m³/m³", done.rows())
     terminal.show_notes(done.notes)
-    terminal.show(f"tables and figures  {out}")
+    terminal.show(f"tables and figures  {told}")
 
 
 if __name__ == "__main__":

@@ -6,9 +6,7 @@ task for each would take longer than the answer.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
-from typing import Any
 
 import ee
 import numpy as np
@@ -54,26 +52,10 @@ def fetch(
     for first in range(0, len(days), step):
         part = Calendar(days[first], days[min(first + step, len(days)) - 1])
         stack = images(part).select([band]).toBands().toFloat().unmask(NODATA, False)
-        values = np.load(io.BytesIO(answered(ee.data.computePixels, _request(stack, grid))))
+        request = {"expression": stack, "fileFormat": "NUMPY_NDARRAY", "grid": grids.pixel_grid(grid)}
+        values = answered(ee.data.computePixels, request)
         for number, name in enumerate(values.dtype.names):
             found[first + number] = values[name]
         report(f"{band}: {part.end}", (first + len(part)) / len(days))
     found[found == NODATA] = np.nan
     return found
-
-
-def _request(image: ee.Image, grid: GeoBox) -> dict[str, Any]:
-    x_scale, x_shear, left, y_shear, y_scale, top = grids.crs_transform(grid)
-    height, width = grid.shape
-    return {
-        "expression": image,
-        "fileFormat": "NPY",
-        "grid": {
-            "dimensions": {"width": width, "height": height},
-            "affineTransform": {
-                "scaleX": x_scale, "shearX": x_shear, "translateX": left,
-                "shearY": y_shear, "scaleY": y_scale, "translateY": top,
-            },
-            "crsCode": str(grid.crs),
-        },
-    }  # fmt: skip

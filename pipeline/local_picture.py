@@ -1,24 +1,25 @@
 """A picture of the local engine's simulated sources over Anhui on one day, fetched by the real client.
 
 It is how a reader judges whether the simulation looks like its sensors: what they show is asked with
-``ee.data.computePixels``, like any user's picture. Bands, scales and grids as in ``gee-catalog``.
+``ee.data.computePixels``, like any user's picture. Bands, scales and grids as in ``gee.catalog``.
 """
 
 from __future__ import annotations
 
 import datetime
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import ee
 import matplotlib as mpl
 import numpy as np
+from affine import Affine
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 
+from gee import grids
 from pipeline.figures import save, styled
 
 FILL = -9999.0
@@ -91,19 +92,14 @@ PANELS = (
 
 def pixels(image: ee.Image, metres: int) -> NDArray[np.float32]:
     """One band over Anhui and around it, masked pixels NaN, of shape (height, width)."""
-    request: dict[str, Any] = {
+    width, height = (side // metres for side in EXTENT)
+    grid = GeoBox((height, width), Affine(metres, 0, ORIGIN[0], 0, -metres, ORIGIN[1]), CRS)
+    request = {
         "expression": image.toFloat().rename("value").unmask(FILL, False),
-        "fileFormat": "NPY",
-        "grid": {
-            "dimensions": {"width": EXTENT[0] // metres, "height": EXTENT[1] // metres},
-            "affineTransform": {
-                "scaleX": metres, "shearX": 0, "translateX": ORIGIN[0],
-                "shearY": 0, "scaleY": -metres, "translateY": ORIGIN[1],
-            },
-            "crsCode": CRS,
-        },
-    }  # fmt: skip
-    values = np.load(io.BytesIO(ee.data.computePixels(request)))["value"]
+        "fileFormat": "NUMPY_NDARRAY",
+        "grid": grids.pixel_grid(grid),
+    }
+    values = ee.data.computePixels(request)["value"]
     return np.where(values == FILL, np.nan, values).astype(np.float32)
 
 

@@ -20,6 +20,9 @@ DEFAULT_WORKDIR = Path("gee-smap-run")
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Out = Annotated[Path, typer.Option(help="Folder to write.")]
 Work = Annotated[Path, typer.Option("--workdir", help="The study's work directory.")]
+OptionalWork = Annotated[
+    Path | None, typer.Option("--workdir", help="A work directory, in place of the paths that it knows.")
+]
 Engine = Annotated[str | None, typer.Option(help="local or google, in place of the settings' own.")]
 
 
@@ -45,6 +48,28 @@ def opened(folder: Path) -> WorkDir:
             f"gee-smap export --study FILE --workdir {folder}"
         )
     return work
+
+
+def paths(workdir: Path | None, **given: tuple[Path | None, str]) -> tuple[Path, ...]:
+    """What a command works on: the paths given, and a work directory's for the rest.
+
+    Args:
+        workdir: None where all paths are given.
+        given: by the name of the option, its path and the name of the one that ``WorkDir`` knows.
+
+    Raises:
+        ConfigError: a path is missing and there is no work directory, or it holds no study.
+    """
+    from pipeline.errors import ConfigError
+
+    if workdir is not None:
+        work = opened(workdir)
+        return tuple(path or getattr(work, name) for path, name in given.values())
+    found = tuple(path for path, _ in given.values() if path is not None)
+    if len(found) < len(given):
+        listed = ", ".join(f"--{option}" for option in given)
+        raise ConfigError(f"give {listed}, or --workdir in their place")
+    return found
 
 
 @contextmanager

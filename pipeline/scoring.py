@@ -32,22 +32,21 @@ from pipeline.validate import ValidationResult, validate
 from pipeline.workdir import WorkDir
 
 Report = Callable[[str, float], None]
-SIMULATED_STATIONS, PREDICTIONS = "stations.parquet", "predictions.parquet"
 STATIONS = 24  # simulated ones
 STATION_ERROR = 0.02  # m³/m³, of a simulated probe against the square kilometre around it
 TRUTH_VALUES = 12_000_000  # pixel-days held against the truth at most; longer periods by their first days
 SEED = 0
 
 
-def validate_maps(work: WorkDir, insitu: Path) -> ValidationResult:
-    """Score the maps at stations, beside SMAP.
+def predict_at(work: WorkDir, insitu: Path) -> Path:
+    """Write what the maps and SMAP say at stations, as `pipeline.validate.validate` reads it.
 
     Args:
         work: with a prediction.
-        insitu: as `pipeline.validate.validate` reads it, with ``lon`` and ``lat``.
+        insitu: the stations' table, with ``lon`` and ``lat``.
 
     Raises:
-        DataError: a table cannot be used, or no station lies on the map.
+        DataError: the table cannot be used, or no station lies on the map.
     """
     table = Table.open(insitu)
     if lacking := [name for name in ("station", "lon", "lat") if name not in table.header]:
@@ -55,9 +54,17 @@ def validate_maps(work: WorkDir, insitu: Path) -> ValidationResult:
     table.fetch({"station", "lon", "lat"}, {"station"})
     places = pd.DataFrame({"station": table.texts("station", ["station"])})
     places["lon"], places["lat"] = table.numbers("lon"), table.numbers("lat")
-    predictions = work.validation / PREDICTIONS
-    write_table(predictions_at(work, places), predictions)
-    return validate(predictions, insitu, work.validation)
+    write_table(predictions_at(work, places), work.predictions)
+    return work.predictions
+
+
+def validate_maps(work: WorkDir, insitu: Path) -> ValidationResult:
+    """Score the maps at stations, beside SMAP.
+
+    Raises:
+        DataError: as of `predict_at`, or too few days are in both.
+    """
+    return validate(predict_at(work, insitu), insitu, work.validation)
 
 
 def against_truth(
@@ -82,7 +89,7 @@ def against_truth(
     """
     if not manifest.simulated:
         return (), None, False
-    measured = work.root / SIMULATED_STATIONS
+    measured = work.stations
     inputs = digest(work.images)
     if stages.done("truth", inputs, work.truth) and measured.exists():
         rows = json.loads(work.truth.read_text(encoding="utf-8"))

@@ -78,6 +78,21 @@ class WorkDir:
         return self.root / "validation"
 
     @property
+    def predictions(self) -> Path:
+        """What the maps and SMAP say at stations, Parquet."""
+        return self.validation / "predictions.parquet"
+
+    @property
+    def stations(self) -> Path:
+        """Simulated stations, Parquet; only where sources are simulated."""
+        return self.root / "stations.parquet"
+
+    @property
+    def explanation(self) -> Path:
+        """Folder of what moves the model."""
+        return self.root / "explanation"
+
+    @property
     def truth(self) -> Path:
         """Scores against the truth that simulated sources were made from: ``pipeline.truth``."""
         return self.root / "truth.json"

@@ -103,7 +103,7 @@ def test_scores_against_the_truth_are_those_of_the_maps(ran: Ran) -> None:
     rows = {row["product"]: row for row in json.loads(ran.work.truth.read_text(encoding="utf-8"))}
     assert set(rows) == {"downscaled", "SMAP, nearest", "SMAP, bilinear"}
     assert len({row["n"] for row in rows.values()}) == 1
-    stations = pd.read_parquet(ran.work.root / "stations.parquet")
+    stations = pd.read_parquet(ran.work.stations)
     first = stations.iloc[0]
     truth = ee.Image(ee.ImageCollection("simulated/truth/soil_moisture_1km").filterDate("2019-09-01").first())
     place = ee.Geometry.Point([first["lon"], first["lat"]])
@@ -131,6 +131,12 @@ def test_the_commands_of_single_stages_find_the_work_directory(ran: Ran, gee_sma
     assert set(published["images"].values()) == {"unchanged"}
     rights = json.loads(gee_smap("share", "--workdir", ran.work.root, "--list", "--json").out)
     assert rights["collection"] == COLLECTION
+    predicted = json.loads(gee_smap("predict", "--workdir", ran.work.root, "--workers", 1, "--json").out)
+    assert predicted["computed"] == 0
+    measured = gee_smap(
+        "validate", "--workdir", ran.work.root, "--insitu", ran.work.stations, "--minimum-pairs", 4, "--json"
+    )
+    assert json.loads(measured.out)["stations"]["scored"] > 10
     page = json.loads(gee_smap("map", "--workdir", ran.work.root, "--json").out)
     assert Path(page["page"]).parent == ran.work.map
     for command in ("status", "publish", "map", "report", "update"):
