@@ -130,10 +130,16 @@ def look(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 # All is well
 
 
+def folders() -> set[str]:
+    """What lies in the project's root: other tests leave things there."""
+    return {asset["name"] for asset in ee.data.listAssets({"parent": ROOT}).get("assets", [])}
+
+
 def test_a_newcomer_on_the_local_engine_has_all_it_takes(
     here: Connection, settings: Callable[..., Settings]
 ) -> None:
     told: list[tuple[str, float]] = []
+    before = folders()
     done = examine_account(settings(), here, lambda *what: told.append(what))
     assert states(done) == WHOLE
     assert done.failed == ()
@@ -144,7 +150,7 @@ def test_a_newcomer_on_the_local_engine_has_all_it_takes(
     assert [share for _, share in told] == sorted(share for _, share in told)
     assert told[-1][1] == 1.0
     assert {what.partition(":")[0] for what, _ in told} == {"account"}
-    assert ee.data.listAssets({"parent": ROOT}).get("assets", []) == []
+    assert folders() == before
     again = json.loads(json.dumps(done.as_dict()))
     assert (again["ok"], len(again["checks"])) == (True, len(WHOLE))
 
@@ -445,9 +451,10 @@ def test_a_folder_that_cannot_be_deleted_again_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pretended.inject(faulty_engine.Fault("DELETE ", status=403, message="Not yours to delete."))
+    before = folders()
     done = found(look(settings(), tmp_path, monkeypatch))["assets"]
-    (stays,) = ee.data.listAssets({"parent": ROOT})["assets"]
-    ee.data.deleteAsset(stays["name"])
+    (stays,) = folders() - before
+    ee.data.deleteAsset(stays)
     assert done.state == "failed"
-    assert done.detail == f"{stays['name']} stays: Not yours to delete."
-    assert done.remedy == f"Type: earthengine rm {stays['name']}"
+    assert done.detail == f"{stays} stays: Not yours to delete."
+    assert done.remedy == f"Type: earthengine rm {stays}"

@@ -80,7 +80,7 @@ def test_an_image_tells_what_it_is(published: Publish, collection: str, work: Wo
         told = dict(asset["properties"])
         assert len(told.pop("content_sha256")) == 64
         assert told.pop("gee_smap")
-        assert told == common | {"date": day.isoformat(), "smap_outage": outage}
+        assert told == common | {"date": day.isoformat(), "smap_outage": outage, "provisional": 0}
         before = day - dt.timedelta(days=1)
         assert (asset["startTime"], asset["endTime"]) == (f"{before}T21:00:00Z", f"{day}T00:00:00Z")
     about = ee.data.getAsset(collection)["properties"]
