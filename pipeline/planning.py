@@ -83,7 +83,7 @@ class Planned:
             f"{self.study.name}, preset {self.study.preset}: {len(self.plan.products)} tasks for "
             f"{len(prepared.calendar)} days, {width} x {height} pixels of 1 km, {len(prepared.cells):,} "
             f"cells of 9 km in its bounds, {self.area_km2:,.0f} km² ({', '.join(self.places[:3])}); "
-            f"{_bytes(total)} before compression, some {hours:,.0f} EECU h"
+            f"{_bytes(total)} before compression, some {hours:,.1f} EECU h"
         )
 
     def rows(self) -> list[dict[str, str]]:
