@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from collections import Counter
 from pathlib import Path
@@ -62,17 +62,17 @@ def test_ten_kills_lose_nothing_and_make_nothing_twice(client: Child, tmp_path: 
     study.write_text(STUDY, encoding="utf-8")
     chance = random.Random(7)  # noqa: S311 - moments, no secrets
     kills = 0
-    for number in range(KILLS):
+    while kills < KILLS:
         process = started(work, study)
         try:
-            process.wait(chance.uniform(2, 12 + 4 * number))
+            process.wait(chance.uniform(2, 15))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             kills += 1
+        else:  # done: what is made on this machine is lost, so that the next one has something to do
+            for made in (work.cube, work.model, work.prediction, work.images):
+                shutil.rmtree(made, ignore_errors=True)
         process.communicate()
-        time.sleep(0.2)
-    print(f"{kills} of {KILLS} runs were killed")
-    assert kills >= 3
     process = started(work, study)
     out, err = process.communicate(timeout=SLOWEST)
     assert process.returncode == 0, err.decode()
