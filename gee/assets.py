@@ -180,6 +180,12 @@ def quota(project: str) -> Quota | None:
     return Quota(*numbers) if told else None
 
 
+def folders_above(name: str) -> tuple[str, ...]:
+    """The folders that an asset lies in, the outermost first, without the root of the project."""
+    parts = name.split("/")
+    return tuple("/".join(parts[:depth]) for depth in range(4, len(parts)))
+
+
 def create_folder(name: str) -> None:
     """Make a folder."""
     ee.data.createAsset({"type": FOLDER}, name)

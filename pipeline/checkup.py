@@ -316,10 +316,10 @@ def _assets(settings: Settings, connection: Connection) -> Check:
         return Check(
             FOLDER, "failed", f"{wanted} is no folder of assets", f"Set GEE_SMAP_ASSETS, such as {example}"
         )
-    there = root = wanted.partition("/assets/")[0] + "/assets"
+    there = wanted.partition("/assets/")[0] + "/assets"
     tried = ""
     try:
-        for place in _upwards(wanted, root):
+        for place in (wanted, *reversed(assets.folders_above(wanted))):
             if (held := assets.find(place)) is not None:
                 if held.kind != assets.FOLDER:
                     return Check(
@@ -341,13 +341,6 @@ def _assets(settings: Settings, connection: Connection) -> Check:
         return Check(FOLDER, "failed", f"{there}: {words}", _remedy_of_folder(error, there))
     exists = "is there" if there == wanted else f"will be made in {there}"
     return Check(FOLDER, "ok", f"{wanted} {exists}; a folder was made in it and deleted")
-
-
-def _upwards(folder: str, root: str) -> Iterator[str]:
-    """A folder and those it lies in, without the root of the project."""
-    while folder != root:
-        yield folder
-        folder = folder.rpartition("/")[0]
 
 
 def _remedy_of_folder(error: Exception, there: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from gee import assets
@@ -40,8 +41,9 @@ class Cloud:
         """Of assets, ``projects/NAME/assets/...``."""
         return str(self.settings.assets)
 
+    @cached_property
     def bucket(self) -> Bucket:
-        """The bucket, opened; the local engine's is made where it is not there.
+        """The bucket, opened once; the local engine's is made where it is not there.
 
         Raises:
             AuthError: it may not be read.
@@ -58,15 +60,13 @@ class Cloud:
 
         Raises:
             ConfigError: it may not be looked at.
-        EngineError: it cannot be made.
+            EngineError: it cannot be made.
         """
-        root, *parts = f"{self.folder}/{CHECKPOINTS}".split("/assets/", 1)
-        names = parts[0].split("/")
-        folders = [f"{root}/assets/{'/'.join(names[: number + 1])}" for number in range(len(names))]
-        for folder in folders:
+        wanted = f"{self.folder}/{CHECKPOINTS}"
+        for folder in (*assets.folders_above(wanted), wanted):
             if answered(assets.find, folder) is None:
                 answered(assets.create_folder, folder)
-        return folders[-1]
+        return wanted
 
     def collection(self, study: str) -> str:
         """The collection that a study's maps are published in."""

@@ -29,7 +29,7 @@ from pipeline.blocks import Features, Finished, Job, model_hash, predict_block, 
 from pipeline.cube import open_cube
 from pipeline.day_images import Images, write_images
 from pipeline.errors import DataError
-from pipeline.predict import NOTABLE_SHARE
+from pipeline.predict import NOTABLE_SHARE, beyond_training
 from pipeline.prediction_store import METADATA, Summary, Unfinished, blocks, summary_of
 from pipeline.scheduling import Workers
 from pipeline.study import Study
@@ -308,11 +308,7 @@ class _Work:
             yield f"{share:.1%} of the land pixels and days have no predictor of the day, and so no value."
         for predictor, outside in zip(self.card.predictors, summary.outside, strict=True):
             if outside > NOTABLE_SHARE * summary.rows:
-                yield (
-                    f"{predictor.name} leaves the {predictor.least:.4g}..{predictor.greatest:.4g} of "
-                    f"training in {outside / summary.rows:.0%} of the land pixels and days; there the "
-                    "prediction stays as at the edge."
-                )
+                yield beyond_training(predictor, outside / summary.rows, "land pixels and days")
 
 
 def _days(cube: xr.Dataset, places: Sequence[int]) -> tuple[dt.date, ...]:

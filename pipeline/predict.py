@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models import store
-from models.store import ModelCard
+from models.store import ModelCard, PredictorCard
 from pipeline.errors import DataError
 from pipeline.samples import read_samples
 from pipeline.staging import whole
@@ -98,15 +98,20 @@ def _check_predictors(
     )
 
 
+def beyond_training(predictor: PredictorCard, share: float, of: str) -> str:
+    """What to say of a predictor that leaves the range of training in a share of the rows or pixels."""
+    return (
+        f"{predictor.name} leaves the {predictor.least:.4g}..{predictor.greatest:.4g} of training in "
+        f"{share:.0%} of the {of}; there the prediction stays as at the edge."
+    )
+
+
 def _outside(card: ModelCard, X: NDArray[np.float32]) -> Iterator[str]:
     """Which predictors leave the range that training saw: trees answer there as at its edge."""
     for predictor, column in zip(card.predictors, X.T, strict=True):
         share = float(np.mean((column < predictor.least) | (column > predictor.greatest)))
         if share > NOTABLE_SHARE:
-            yield (
-                f"{predictor.name} leaves the {predictor.least:.4g}..{predictor.greatest:.4g} of training "
-                f"in {share:.0%} of the rows; there the prediction stays as at the edge."
-            )
+            yield beyond_training(predictor, share, "rows")
 
 
 def _write_parquet(frame: pd.DataFrame, path: Path) -> None:

@@ -247,8 +247,7 @@ class _Publication:
         return self.asking.ask(lambda: assets.find(name), "cannot be looked at")
 
     def _make_collection(self) -> None:
-        parts = self.collection.split("/")
-        for folder in ("/".join(parts[:depth]) for depth in range(4, len(parts))):
+        for folder in assets.folders_above(self.collection):
             found = self._find(folder)
             if found is None:
                 self._make(assets.create_folder, folder)

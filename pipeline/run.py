@@ -229,21 +229,21 @@ def run(
             published = steps.publish_maps(work, cloud, told)
             said(set(published.outcomes.values()) != {"unchanged"}, published.title())
         with progress.stage("validate") as (told, said):
-            truth, measured, made = against_truth(study, work, manifest, stages, told)
+            maps = digest(work.images)
+            truth, measured, made = against_truth(study, work, manifest, stages, maps, told)
             measured = stations or measured
             if measured is None:
                 said(made, "no stations given (--stations)")
             else:
-                inputs = digest(measured, work.images)
+                inputs = digest(measured, maps)
                 try:
                     if not stages.done("validate", inputs, work.validation / RECORD):
                         validate_maps(work, measured)
                         stages.record("validate", inputs)
                         made = True
                     said(made, str(work.validation))
-                except (
-                    DataError
-                ) as error:  # the maps are as good as before, and the report says what is lacking
+                except DataError as error:
+                    # The maps are as good as before, and the report says what is lacking.
                     notes.append(f"Not validated at stations: {error}")
                     said(made, "not validated at stations: see the notes")
         with progress.stage("map") as (told, said):

@@ -23,7 +23,7 @@ from pipeline.errors import DataError
 from pipeline.fields import fetch
 from pipeline.manifest import Manifest
 from pipeline.predict import write_table
-from pipeline.stages import Stages, digest
+from pipeline.stages import Stages
 from pipeline.staging import whole, write_json
 from pipeline.study import Study
 from pipeline.tables import Table
@@ -68,7 +68,7 @@ def validate_maps(work: WorkDir, insitu: Path) -> ValidationResult:
 
 
 def against_truth(
-    study: Study, work: WorkDir, manifest: Manifest, stages: Stages, report: Report
+    study: Study, work: WorkDir, manifest: Manifest, stages: Stages, maps: str, report: Report
 ) -> tuple[tuple[FieldScore, ...], Path | None, bool]:
     """Hold the maps of simulated sources against the truth that these were made from.
 
@@ -77,6 +77,7 @@ def against_truth(
         work: with a prediction.
         manifest: of the study.
         stages: what was done before.
+        maps: a hash of the maps' images.
         report: told what is being done and the share of it that is done.
 
     Returns:
@@ -90,8 +91,7 @@ def against_truth(
     if not manifest.simulated:
         return (), None, False
     measured = work.stations
-    inputs = digest(work.images)
-    if stages.done("truth", inputs, work.truth) and measured.exists():
+    if stages.done("truth", maps, work.truth) and measured.exists():
         rows = json.loads(work.truth.read_text(encoding="utf-8"))
         return tuple(FieldScore(**_with_nan(row)) for row in rows), measured, False
     pixels = manifest.width * manifest.height
@@ -115,7 +115,7 @@ def against_truth(
     write_table(_stations(truth, region & np.isfinite(fine).any(axis=0), lon, lat, days), measured)
     with whole(work.truth) as beside:
         write_json(beside, [score.as_dict() for score in scores])
-    stages.record("truth", inputs)
+    stages.record("truth", maps)
     return scores, measured, True
 
 

@@ -92,7 +92,7 @@ def planned(
 
 def exported(plan: Planned, work: WorkDir, cloud: Cloud, report: Report, *, detach: bool = False) -> Exported:
     """Export what is not exported yet; see ``pipeline.export``."""
-    bucket, manifest = cloud.bucket(), plan.manifest()
+    bucket, manifest = cloud.bucket, plan.manifest()
     if not work.manifest.exists():  # status and cancel start from it while this goes on
         manifest.write(work.manifest)
     done = export(plan.plan, manifest, work, bucket.name, slug(plan.study.name), report, detach=detach)
@@ -178,7 +178,7 @@ def download(work: WorkDir, manifest: Manifest, cloud: Cloud, report: Report) ->
         DataError: a task has no file in the bucket.
         StorageError: the bucket does not answer, or the disk is full.
     """
-    bucket, prefix = cloud.bucket(), slug(manifest.study)
+    bucket, prefix = cloud.bucket, slug(manifest.study)
     names = _objects(bucket, prefix, manifest)
     if lacking := sorted(task for task, found in names.items() if not found):
         raise DataError(
@@ -196,7 +196,7 @@ def publish_maps(
     """Publish the maps of a work directory; see ``pipeline.publish``."""
     study = Study.load(work.study)
     return publish(
-        work, collection or cloud.collection(study.name), cloud.bucket(), slug(study.name), report,
+        work, collection or cloud.collection(study.name), cloud.bucket, slug(study.name), report,
         cog_backed=cog_backed,
     )  # fmt: skip
 
@@ -209,7 +209,7 @@ def leftovers(work: WorkDir, cloud: Cloud) -> tuple[Bucket, tuple[StoredObject, 
         StorageError: the bucket does not answer.
     """
     manifest = Manifest.read(work.manifest)
-    bucket, prefix = cloud.bucket(), slug(manifest.study)
+    bucket, prefix = cloud.bucket, slug(manifest.study)
     keep = {name for found in _objects(bucket, prefix, manifest).values() for name in found}
     kept = keep | {stored.name for stored in bucket.listing(f"{prefix}/{FOLDER}/")}
     return bucket, bucket.leftovers(prefix, kept)

@@ -85,7 +85,7 @@ def sending(cloud: Cloud, work: WorkDir) -> float:
         file.write(body)
         file.flush()
         began = time.perf_counter()
-        cloud.bucket().upload([Path(file.name)], "bench", lambda what, share: None)
+        cloud.bucket.upload([Path(file.name)], "bench", lambda what, share: None)
         return time.perf_counter() - began
 
 

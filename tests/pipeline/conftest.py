@@ -16,6 +16,7 @@ from pipeline import terminal
 from pipeline.cli import app
 from pipeline.example import SimulatedRegion, simulate
 from pipeline.train import Training, train
+from tests.pipeline.faulty_engine import Proxy
 
 STUDY = """\
 name = "simulated-small"  # a comment the model folder keeps, with a sign of its own: m³/m³
@@ -45,6 +46,16 @@ def engine_of_tests(client: Child) -> Iterator[None]:
         for name in ("GEE_SMAP_PROJECT", "GOOGLE_APPLICATION_CREDENTIALS"):
             patch.delenv(name, raising=False)
         yield
+
+
+@pytest.fixture
+def proxy(_proxy: Proxy) -> Iterator[Proxy]:
+    """The proxy of a folder, through which ``ee`` is connected; every injected fault must have happened."""
+    _proxy.reset()
+    yield _proxy
+    unused = _proxy.unused
+    _proxy.reset()
+    assert not unused
 
 
 @dataclass(frozen=True)

@@ -32,16 +32,6 @@ def _proxy(server: Child, real_client: None) -> Iterator[Proxy]:
         yield proxy
 
 
-@pytest.fixture
-def proxy(_proxy: Proxy) -> Iterator[Proxy]:
-    """The proxy, through which ``ee`` is connected; every injected fault must have happened at the end."""
-    _proxy.reset()
-    yield _proxy
-    unused = _proxy.unused
-    _proxy.reset()
-    assert not unused
-
-
 @pytest.fixture(scope="session")
 def bucket(server: Child) -> storage.Bucket:
     """A bucket of the local Cloud Storage."""
