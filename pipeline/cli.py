@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from pipeline import cloud_commands, local_commands, options
 from pipeline.errors import USER_MISTAKES, ConfigError, DataError, GeeSmapError, of_gee
 from pipeline.options import DEFAULT_WORKDIR, Engine, Json, OptionalWork, Work
-from pipeline.workdir import WorkDir
+from pipeline.work.workdir import WorkDir
 
 INTERRUPTED = 130
 
@@ -91,8 +91,8 @@ def doctor(
 ) -> None:
     """Check credentials, project, bucket and assets, and what the engine has of every source."""
     from pipeline import terminal
-    from pipeline.checkup import examine_account
-    from pipeline.doctor import examine
+    from pipeline.cloud.checkup import examine_account
+    from pipeline.cloud.doctor import examine
     from pipeline.study import Settings
 
     settings = Settings.load()
@@ -167,13 +167,13 @@ def picture(
 ) -> None:
     """Draw a day's fifteen predictors at 1 km and on the cells, or the map of the partitions."""
     with of_gee():
-        from pipeline import predictor_figures
-        from pipeline.exported import read_day, read_land
+        from pipeline.cubes.exported import read_day, read_land
+        from pipeline.figures import predictor_maps
 
         if day is None:
-            predictor_figures.draw_partitions(read_land(files), out)
+            predictor_maps.draw_partitions(read_land(files), out)
         else:
-            predictor_figures.draw_day(read_day(files, day.date()), out)
+            predictor_maps.draw_day(read_day(files, day.date()), out)
     typer.echo(f"{out} written")
 
 
@@ -228,7 +228,7 @@ def train(
 ) -> None:
     """Score every split of the study, then train on all samples and write the model folder."""
     from pipeline import terminal
-    from pipeline.train import train as train_
+    from pipeline.learning.train import train as train_
 
     table, read_by, model = options.paths(
         workdir, samples=(samples, "samples"), study=(study, "study"), out=(out, "model")
@@ -271,7 +271,7 @@ def predict(
     if table is None and workdir is not None:
         _predict_maps(options.opened(workdir), scheduler, workers, as_json)
         return
-    from pipeline.predict import predict as predict_
+    from pipeline.learning.predict import predict as predict_
 
     if table is None or out is None:
         raise ConfigError("give --model, --table and --out for a table, or --workdir for its maps")
@@ -288,7 +288,7 @@ def predict(
 
 def _predict_maps(work: WorkDir, scheduler: str | None, workers: int | None, as_json: bool) -> None:
     from pipeline import terminal
-    from pipeline.mapping import predict_cube
+    from pipeline.maps.mapping import predict_cube
 
     with terminal.progress() as report:
         done = predict_cube(
@@ -317,10 +317,10 @@ def validate(
 ) -> None:
     """Score predictions, or the maps of a work directory, at stations, beside raw SMAP on the same pairs."""
     from pipeline import terminal
-    from pipeline.validate import validate as validate_
+    from pipeline.scores.validate import validate as validate_
 
     if predictions is None and workdir is not None:
-        from pipeline.scoring import predict_at
+        from pipeline.scores.scoring import predict_at
 
         predictions = predict_at(options.opened(workdir), insitu)
     table, folder = options.paths(workdir, predictions=(predictions, "predictions"), out=(out, "validation"))
@@ -343,7 +343,7 @@ def explain(
 ) -> None:
     """Explain each partition's stack by SHAP values on rows held out from it."""
     from pipeline import terminal
-    from pipeline.explain import explain_model
+    from pipeline.learning.explain import explain_model
 
     folder, table, told = options.paths(
         workdir, model=(model, "model"), samples=(samples, "samples"), out=(out, "explanation")

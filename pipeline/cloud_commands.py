@@ -31,7 +31,7 @@ def auth(
     force: Annotated[bool, typer.Option(help="Sign in anew although credentials are there.")] = False,
 ) -> None:
     """Sign in to Earth Engine and keep project, bucket and assets in .env."""
-    from pipeline.auth import sign_in
+    from pipeline.cloud.auth import sign_in
 
     for line in sign_in(
         project=project,
@@ -65,7 +65,7 @@ def export(
 ) -> None:
     """Submit what is not exported yet, follow it, and make the cube and the samples."""
     from pipeline import run, steps, terminal
-    from pipeline.workdir import WorkDir
+    from pipeline.work.workdir import WorkDir
 
     work = WorkDir(workdir)
     with options.cloud(engine) as cloud, terminal.progress() as report:
@@ -81,7 +81,7 @@ def export(
 def status(workdir: Work = DEFAULT_WORKDIR, engine: Engine = None, as_json: Json = False) -> None:
     """Show how far the export tasks of a work directory are."""
     from pipeline import terminal
-    from pipeline.export import status as status_
+    from pipeline.exporting.export import status as status_
 
     work = options.opened(workdir)
     with options.cloud(engine):
@@ -100,7 +100,7 @@ def cancel(
     as_json: Json = False,
 ) -> None:
     """Stop export tasks that have not finished."""
-    from pipeline.export import cancel as cancel_
+    from pipeline.exporting.export import cancel as cancel_
 
     work = options.opened(workdir)
     with options.cloud(engine):
@@ -165,8 +165,8 @@ def map_(
 ) -> None:
     """Write a page with the maps that opens in any browser, without login or network."""
     from pipeline import terminal
-    from pipeline.manifest import Manifest
-    from pipeline.map_page import write_map
+    from pipeline.pages.map_page import write_map
+    from pipeline.work.manifest import Manifest
 
     work = options.opened(workdir)
     with terminal.progress() as report:
@@ -202,9 +202,9 @@ def share(
     as_json: Json = False,
 ) -> None:
     """Let others read or write a published collection; shows the change first."""
-    from pipeline import share as sharing
     from pipeline import terminal
     from pipeline.errors import ConfigError
+    from pipeline.publishing import share as sharing
     from pipeline.study import Study
 
     work = options.opened(workdir)
@@ -241,7 +241,7 @@ def share(
 def report(workdir: Work = DEFAULT_WORKDIR, as_json: Json = False) -> None:
     """Write the report of a work directory as one page."""
     from pipeline import terminal
-    from pipeline.report import write_report
+    from pipeline.reporting.report import write_report
 
     work = options.opened(workdir)
     with terminal.progress() as told:

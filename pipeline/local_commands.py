@@ -120,7 +120,7 @@ def picture(
     with of_gee():
         from gee.connection import connect
         from pipeline import terminal
-        from pipeline.local_picture import draw
+        from pipeline.figures.simulated import draw
 
         connect("local", state=state, with_storage=False)
         with terminal.progress() as tell:

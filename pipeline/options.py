@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.staging import without_nan
-from pipeline.workdir import WorkDir
+from pipeline.work.staging import without_nan
+from pipeline.work.workdir import WorkDir
 
 if TYPE_CHECKING:
-    from pipeline.cloud import Cloud
+    from pipeline.cloud.place import Cloud
 
 DEFAULT_WORKDIR = Path("gee-smap-run")
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
@@ -75,7 +75,7 @@ def paths(workdir: Path | None, **given: tuple[Path | None, str]) -> tuple[Path,
 @contextmanager
 def cloud(engine: str | None = None) -> Iterator[Cloud]:
     """The engine of the settings, with bucket and assets; inside, errors of ``gee`` become messages."""
-    from pipeline.cloud import open_cloud
+    from pipeline.cloud.place import open_cloud
     from pipeline.errors import of_gee
     from pipeline.study import Settings
 

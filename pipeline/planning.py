@@ -43,10 +43,10 @@ from gee.recipe import ASSET, PAPER, RECOMMENDED, Recipe
 from gee.regions import Bounds, Region
 from gee.timeseries import Calendar
 from pipeline import study as studies
-from pipeline.asking import asked
+from pipeline.cloud.asking import asked
 from pipeline.errors import ConfigError, DataError, of_gee
-from pipeline.manifest import Manifest, Task
 from pipeline.study import Study
+from pipeline.work.manifest import Manifest, Task
 
 NEWEST_WITHIN = dt.timedelta(days=40)  # an archive that stops earlier before the last day read has a hole
 RADAR_REPEAT_DAYS = 12  # Sentinel-1's cycle: a place with a newer pass than that misses none
@@ -64,7 +64,7 @@ class Planned:
         plan: the tasks.
         area_km2: of the region.
         places: names of the features that make up the region.
-        provisional_from: the first day that may still change; see ``pipeline.manifest.Manifest``.
+        provisional_from: the first day that may still change; see ``pipeline.work.manifest.Manifest``.
     """
 
     study: Study

@@ -21,21 +21,21 @@ import pandas as pd
 
 from models import store
 from pipeline import steps
-from pipeline.cloud import Cloud
+from pipeline.cloud.place import Cloud
 from pipeline.errors import ConfigError, DataError
-from pipeline.ledger import Ledger
-from pipeline.manifest import Manifest
-from pipeline.map_page import MapPage, write_map
-from pipeline.mapping import predict_cube
-from pipeline.report import ReportPage, write_report
-from pipeline.scoring import against_truth, validate_maps
-from pipeline.stages import Stages, digest
-from pipeline.staging import whole
+from pipeline.learning.train import train
+from pipeline.maps.mapping import predict_cube
+from pipeline.pages.map_page import MapPage, write_map
+from pipeline.reporting.report import ReportPage, write_report
+from pipeline.scores.scoring import against_truth, validate_maps
+from pipeline.scores.truth import FieldScore
+from pipeline.scores.validate import RECORD
 from pipeline.study import Study
-from pipeline.train import train
-from pipeline.truth import FieldScore
-from pipeline.validate import RECORD
-from pipeline.workdir import WorkDir
+from pipeline.work.ledger import Ledger
+from pipeline.work.manifest import Manifest
+from pipeline.work.stages import Stages, digest
+from pipeline.work.staging import whole
+from pipeline.work.workdir import WorkDir
 
 Report = Callable[[str, float], None]
 EXAMPLE = "example.toml"
@@ -194,8 +194,8 @@ def run(
         cloud: the engine, with bucket and assets.
         report: told what is being done and the share of the whole that is done.
         study_file: see `begin`.
-        stations: table of in-situ soil moisture for `pipeline.validate`; where sources are simulated and
-            None is given, simulated ones.
+        stations: table of in-situ soil moisture for `pipeline.scores.validate`; where sources are simulated
+            and None is given, simulated ones.
         checkpoints: keep sources at 1 km as assets, so that their own pixels are read once.
 
     Raises:

@@ -9,20 +9,20 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from pipeline import planning
-from pipeline.cloud import Cloud, slug
-from pipeline.cube import Built, build
-from pipeline.cube_xee import fill_from_xee
+from pipeline.cloud.place import Cloud, slug
+from pipeline.cloud.storage import Bucket
+from pipeline.cloud.transfers import StoredObject, Transfer
+from pipeline.cubes.cube import Built, build
+from pipeline.cubes.from_xee import fill_from_xee
 from pipeline.errors import DataError
-from pipeline.export import Exported, Status, export, status
-from pipeline.joining import Joined, join_samples
-from pipeline.ledger import Ledger
-from pipeline.manifest import Manifest
+from pipeline.exporting.export import Exported, Status, export, status
 from pipeline.planning import Planned
-from pipeline.publish import FOLDER, Published, publish
-from pipeline.storage import Bucket
+from pipeline.publishing.publish import FOLDER, Published, publish
 from pipeline.study import Study
-from pipeline.transfers import StoredObject, Transfer
-from pipeline.workdir import WorkDir
+from pipeline.tables.joining import Joined, join_samples
+from pipeline.work.ledger import Ledger
+from pipeline.work.manifest import Manifest
+from pipeline.work.workdir import WorkDir
 
 Report = Callable[[str, float], None]
 SUFFIX = len(".tif")  # ".csv" is as long
@@ -91,7 +91,7 @@ def planned(
 
 
 def exported(plan: Planned, work: WorkDir, cloud: Cloud, report: Report, *, detach: bool = False) -> Exported:
-    """Export what is not exported yet; see ``pipeline.export``."""
+    """Export what is not exported yet; see ``pipeline.exporting.export``."""
     bucket, manifest = cloud.bucket, plan.manifest()
     if not work.manifest.exists():  # status and cancel start from it while this goes on
         manifest.write(work.manifest)
@@ -193,7 +193,7 @@ def download(work: WorkDir, manifest: Manifest, cloud: Cloud, report: Report) ->
 def publish_maps(
     work: WorkDir, cloud: Cloud, report: Report, *, collection: str | None = None, cog_backed: bool = False
 ) -> Published:
-    """Publish the maps of a work directory; see ``pipeline.publish``."""
+    """Publish the maps of a work directory; see ``pipeline.publishing.publish``."""
     study = Study.load(work.study)
     return publish(
         work, collection or cloud.collection(study.name), cloud.bucket, slug(study.name), report,

@@ -33,7 +33,7 @@ from models.splits import BLOCK_KM, GAP_DAYS, MINIMUM_SAMPLES, N_FOLDS, TEST_SHA
 from pipeline.columns import LAND_COVER, PREDICTORS, Column, mistakes
 from pipeline.errors import ConfigError
 from pipeline.mistakes import described, nearest
-from pipeline.staging import whole
+from pipeline.work.staging import whole
 
 SPLITS = tuple(split.name for split in standard_splits())
 PRESETS: dict[str, dict[str, dict[str, object]]] = {

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from models.partitioned import WP
 from models.splits import RandomSplit
-from pipeline.train import OVERALL
+from pipeline.learning.train import OVERALL
 
 RANDOM = RandomSplit.name
 Score = dict[str, Any]

@@ -17,18 +17,18 @@ import ee
 from gee import predictors
 from gee.timeseries import Calendar
 from pipeline import planning, steps
-from pipeline.asking import asked
-from pipeline.cloud import Cloud
-from pipeline.cube import build
+from pipeline.cloud.asking import asked
+from pipeline.cloud.place import Cloud
+from pipeline.cubes.cube import build
 from pipeline.errors import DataError
-from pipeline.joining import join_samples
-from pipeline.ledger import Ledger
-from pipeline.manifest import Manifest
-from pipeline.map_page import write_map
-from pipeline.mapping import predict_cube
-from pipeline.publish import Published
+from pipeline.maps.mapping import predict_cube
+from pipeline.pages.map_page import write_map
+from pipeline.publishing.publish import Published
 from pipeline.study import Period, Study
-from pipeline.workdir import WorkDir
+from pipeline.tables.joining import join_samples
+from pipeline.work.ledger import Ledger
+from pipeline.work.manifest import Manifest
+from pipeline.work.workdir import WorkDir
 
 Report = Callable[[str, float], None]
 NEVER = "2100-01-01"

@@ -24,12 +24,12 @@ import rasterio
 from gee.predictors import DYNAMIC
 from models import store
 from pipeline import run
-from pipeline.cloud import Cloud, open_cloud
-from pipeline.cube import open_cube
-from pipeline.ledger import Ledger
-from pipeline.manifest import Manifest
+from pipeline.cloud.place import Cloud, open_cloud
+from pipeline.cubes.cube import open_cube
 from pipeline.study import Settings
-from pipeline.workdir import WorkDir
+from pipeline.work.ledger import Ledger
+from pipeline.work.manifest import Manifest
+from pipeline.work.workdir import WorkDir
 
 DAYS_REWRITTEN = 5
 

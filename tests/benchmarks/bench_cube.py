@@ -28,9 +28,9 @@ from rasterio.transform import Affine
 from scipy.ndimage import gaussian_filter
 
 from gee.exports import NODATA, band_name
-from pipeline.cube import build, open_cube
-from pipeline.cube_layout import CODEC, DAILY, DAYS, SIDE, STILL
-from pipeline.manifest import Manifest, Task
+from pipeline.cubes.cube import build, open_cube
+from pipeline.cubes.layout import CODEC, DAILY, DAYS, SIDE, STILL
+from pipeline.work.manifest import Manifest, Task
 
 YEAR, FIRST = 2019, 4
 TRANSFORM = (1000, 0, 300_000, 0, -1000, 3_850_000)

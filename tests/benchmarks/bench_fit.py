@@ -1,6 +1,6 @@
 """Time fitting a stack against scikit-learn's StackingRegressor over the same three libraries.
 
-Run: python tests/benchmarks/bench_fit.py [--rows 60000 300000] [--device cpu]
+Run: python -m tests.benchmarks.bench_fit [--rows 60000 300000] [--device cpu]
 
 Every line is measured in this one process, one after the other, on the same simulated rows; read the ratios.
 ``reference``   StackingRegressor, 500 trees a learner: XGBoost depth 8 at 0.05, LightGBM 63 leaves at 0.05,
@@ -29,7 +29,7 @@ from sklearn.ensemble import StackingRegressor
 from models.learners import DEFAULT_LEARNERS, CatBoost, LightGBM, Run, XGBoost
 from models.stack import FAST_PACE, MANY_ROWS, StackedRegressor
 from pipeline.columns import LAND_COVER, PREDICTORS
-from pipeline.example import simulate
+from tests.simulated_samples import simulate
 
 FEATURES = [*(name for name in PREDICTORS if name != "lc"), *LAND_COVER]
 DAYS = 215

@@ -1,6 +1,6 @@
 """Time the map of a region from its cube against a plain loop over its days.
 
-Run: python tests/benchmarks/bench_mapping.py [--full] [--workers 2]
+Run: python -m tests.benchmarks.bench_mapping [--full] [--workers 2]
 
 The cube and the model are simulated: 495 x 612 pixels, all of them land, on 64 days, or with ``--full`` on
 the 215 of the season of Xu et al. 2024. ``ours`` is ``predict_cube`` with all it does: reading, predicting,
@@ -33,13 +33,13 @@ import zarr
 from models import store
 from models.learners import cores
 from models.partitioned import WP
-from pipeline import cube_layout
-from pipeline.blocks import Block, Job, Mapper, model_hash
-from pipeline.example import simulate
-from pipeline.mapping import predict_cube
-from pipeline.prediction_store import blocks
-from pipeline.train import train
-from tests.pipeline.cubes import bands_of, manifest
+from pipeline.cubes import layout
+from pipeline.learning.train import train
+from pipeline.maps.blocks import Block, Job, Mapper, model_hash
+from pipeline.maps.mapping import predict_cube
+from pipeline.maps.prediction_store import blocks
+from tests.pipeline.small_cubes import bands_of, manifest
+from tests.simulated_samples import simulate
 
 TRAINING_SIDE, TRAINING_DAYS = 20, 150  # 60,000 samples
 TILE = 100  # pixels; side of the simulated region that the cube repeats
@@ -74,15 +74,15 @@ def make_cube(path: Path, days: int, height: int, width: int) -> Path:
     bands = bands_of(simulate(TILE, days).samples, TILE)
     plan = manifest(days, height, width)
     root = zarr.open_group(path, mode="w")
-    cube_layout.create(root, plan)
+    layout.create(root, plan)
     repeats = (-(-height // TILE), -(-width // TILE))
     for name, values in bands.items():
         if values.ndim == 2:
             root[name][...] = np.tile(values, repeats)[:height, :width]
             continue
-        for part in cube_layout.slabs(days):
+        for part in layout.slabs(days):
             root[name][part] = np.tile(values[part], (1, *repeats))[:, :height, :width]
-    root.attrs.update(cube_layout.attributes(plan) | {"complete": 1})
+    root.attrs.update(layout.attributes(plan) | {"complete": 1})
     return path
 
 

@@ -1,6 +1,6 @@
 """Time predicting 1,000,000 rows by a stack against calling the three libraries' ``predict`` in turn.
 
-Run: python tests/benchmarks/bench_predict.py [--rows 1000000]
+Run: python -m tests.benchmarks.bench_predict [--rows 1000000]
 
 Every line is measured in this one process on the same simulated rows; read the ratios. ``reference`` is 500
 trees a learner (XGBoost depth 8, LightGBM 63 leaves, CatBoost depth 8); ``ours`` the default stack. Both are
@@ -16,11 +16,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from bench_fit import table
 
 from models.inference import CompiledStack, Predictor
 from models.learners import CatBoost, LightGBM, Plateau, XGBoost, cores
 from models.stack import StackedRegressor
+from tests.benchmarks.bench_fit import table
 
 TRAINING_ROWS = 60_000
 CHUNK = 100_000

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.example import simulate
-from pipeline.report import ReportPage, write_report
+from pipeline.reporting.report import ReportPage, write_report
 from pipeline.study import Study
 from tests.pipeline import finished
 from tests.pipeline.conftest import STUDY
+from tests.simulated_samples import simulate
 
 WIDE, NARROW, SMALLEST = (1280, 900), (390, 844), (360, 640)
 Open = Callable[..., Any]

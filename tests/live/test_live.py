@@ -25,7 +25,7 @@ from gee import catalog, cells, grids, observations, predictors, statics, target
 from gee.connection import connect
 from gee.recipe import RECOMMENDED
 from gee.timeseries import Calendar
-from pipeline import doctor
+from pipeline.cloud import doctor
 from pipeline.planning import smap_raster
 from pipeline.study import Settings
 

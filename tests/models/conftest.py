@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models.learners import Table
 from models.trees import Splits
-from pipeline.example import simulate
+from tests.simulated_samples import simulate
 
 LARGEST = np.finfo(np.float32).max
 

@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 from gee.local.rest.process import Child
 from pipeline import terminal
 from pipeline.cli import app
-from pipeline.example import SimulatedRegion, simulate
-from pipeline.train import Training, train
+from pipeline.learning.train import Training, train
 from tests.pipeline.faulty_engine import Proxy
+from tests.simulated_samples import SimulatedRegion, simulate
 
 STUDY = """\
 name = "simulated-small"  # a comment the model folder keeps, with a sign of its own: m³/m³

@@ -17,17 +17,17 @@ import zarr
 from numpy.typing import NDArray
 
 from models.store import MemberCard, ModelCard, PredictorCard, StackCard
-from pipeline.blocks import model_hash
-from pipeline.example import SimulatedRegion, simulate
-from pipeline.ledger import AssetRow, Ledger, TaskRow
-from pipeline.manifest import Manifest, Task
-from pipeline.prediction_store import create
-from pipeline.staging import write_json
+from pipeline.maps.blocks import model_hash
+from pipeline.maps.prediction_store import create
+from pipeline.scores.truth import score_fields
+from pipeline.scores.validate import validate
 from pipeline.study import Study
-from pipeline.truth import score_fields
-from pipeline.validate import validate
-from pipeline.workdir import WorkDir
-from tests.pipeline import cubes
+from pipeline.work.ledger import AssetRow, Ledger, TaskRow
+from pipeline.work.manifest import Manifest, Task
+from pipeline.work.staging import write_json
+from pipeline.work.workdir import WorkDir
+from tests.pipeline import small_cubes
+from tests.simulated_samples import SimulatedRegion, simulate
 
 START, DAYS = dt.date(2019, 6, 10), 40  # 31 of them in SMAP's outage
 NAME = "simulated <small> & sound"
@@ -59,7 +59,7 @@ class Finished:
 
     work: WorkDir
     manifest: Manifest
-    bands: cubes.Bands
+    bands: small_cubes.Bands
     sm: Values
     truth: Values
     fields: dict[str, Values]
@@ -87,7 +87,7 @@ def make(
     outage = (days >= "2019-06-19") & (days <= "2019-07-23")
     region.samples.assign(date=days, simulated=True, smap_outage=outage.astype(int)).to_parquet(work.samples)
     manifest = Manifest(
-        **cubes.manifest(DAYS, side, side, START).model_dump()
+        **small_cubes.manifest(DAYS, side, side, START).model_dump()
         | {
             "study": NAME, "study_hash": Study.load(work.study).hash, "places": ("Somewhere & <else>",),
             "cells": 9, "partition_rule": "drawn", "tasks": TASKS, "area_km2": side**2 - 0.4,
@@ -114,7 +114,7 @@ def write_model(folder: Path, study: Study) -> Path:
     random = np.random.default_rng(8)
     scores = []
     for split, low in (("random", 0.012), ("spatial", 0.02), ("leave-partition-out", 0.03)):
-        for partition in ("all", *cubes.PARTITIONS):
+        for partition in ("all", *small_cubes.PARTITIONS):
             for name in ("XGBoost", "LightGBM", "CatBoost", "stack", "WP"):
                 row: dict[str, Any] = {"split": split, "partition": partition, "model": name}
                 if split == "leave-partition-out" and name != "WP":
@@ -133,7 +133,7 @@ def write_model(folder: Path, study: Study) -> Path:
         study=NAME, study_hash=study.hash, simulated=True, split="spatial", n_folds=2, scores=tuple(scores),
         predictors=(PredictorCard(name="ndvi", unit="1", least=0, greatest=1, missing_share=0.2),),
         stacks=tuple(
-            StackCard(name=name, samples=100, members=members) for name in (*cubes.PARTITIONS, "WP")
+            StackCard(name=name, samples=100, members=members) for name in (*small_cubes.PARTITIONS, "WP")
         ),
     )  # fmt: skip
     body = card.model_dump(mode="json")
@@ -156,9 +156,9 @@ def _validate(work: WorkDir, region: SimulatedRegion) -> None:
     validate(predictions, insitu, work.validation, draws=200)
 
 
-def _bands(side: int) -> cubes.Bands:
+def _bands(side: int) -> small_cubes.Bands:
     """Pixels with a lake, a corner outside the region, gaps in June's LST and a day without radar."""
-    bands = cubes.bands_of(simulate(side=side, days=DAYS, n_stations=1, seed=3).samples, side)
+    bands = small_cubes.bands_of(simulate(side=side, days=DAYS, n_stations=1, seed=3).samples, side)
     for name in ("ndvi", "lst", "vv", "vh", "LC_1", "LC_3"):
         bands[name] = bands[name].copy()
     bands["lst"][:20, :, ::2] = np.nan
@@ -178,7 +178,7 @@ def _bands(side: int) -> cubes.Bands:
     return bands
 
 
-def _fields(bands: cubes.Bands, side: int) -> tuple[Values, dict[str, Values], NDArray[np.intp]]:
+def _fields(bands: small_cubes.Bands, side: int) -> tuple[Values, dict[str, Values], NDArray[np.intp]]:
     """A truth, a map that sees part of it, and the truth's cell means twice."""
     random = np.random.default_rng(4)
     wet = 0.12 * np.sin(np.arange(DAYS) / 4)[:, None, None] * 0.4
@@ -199,8 +199,8 @@ def _fields(bands: cubes.Bands, side: int) -> tuple[Values, dict[str, Values], N
     return truth, fields, labels
 
 
-def _write_cube(work: WorkDir, manifest: Manifest, bands: cubes.Bands) -> None:
-    cubes.write_cube(work.cube, bands, study=manifest.study, study_hash=manifest.study_hash)
+def _write_cube(work: WorkDir, manifest: Manifest, bands: small_cubes.Bands) -> None:
+    small_cubes.write_cube(work.cube, bands, study=manifest.study, study_hash=manifest.study_hash)
     root = zarr.open_group(work.cube, mode="r+")
     days = np.array(manifest.days, "datetime64[D]").astype(np.int64)
     root["time"][...] = days

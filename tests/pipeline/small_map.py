@@ -16,8 +16,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from pyproj import Transformer
 
-from pipeline.manifest import Manifest
-from pipeline.map_page import MapPage, write_map
+from pipeline.pages.map_page import MapPage, write_map
+from pipeline.work.manifest import Manifest
 
 WIDTH, HEIGHT, DAYS = 60, 50, 12
 LEFT, TOP, SIDE = 260_000, 3_600_000, 1000  # 2.5 degrees west of the zone's meridian
@@ -142,8 +142,8 @@ class SmallMap:
 
 def cut_small(patch: pytest.MonkeyPatch) -> None:
     """Have the numbers cut into blocks of 4 days and of 700 pixels, so that there are several."""
-    patch.setattr("pipeline.map_data.DAY_BLOCK", 4 * 2 * int(mapped().sum()))
-    patch.setattr("pipeline.map_data.SERIES_BLOCK", 700 * 2 * DAYS)
+    patch.setattr("pipeline.pages.map_data.DAY_BLOCK", 4 * 2 * int(mapped().sum()))
+    patch.setattr("pipeline.pages.map_data.SERIES_BLOCK", 700 * 2 * DAYS)
 
 
 def study(**changes: object) -> Manifest:

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import pipeline.predict
+import pipeline.learning.predict
+import pipeline.learning.train
 import pipeline.run
-import pipeline.train
 from models import store
 from models.learners import LightGBM
 
@@ -290,7 +290,7 @@ def test_a_prediction_that_is_interrupted_leaves_the_earlier_one(gee_smap, train
         path.write_text("half")
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(pipeline.predict.WRITERS, ".parquet", interrupted)
+    monkeypatch.setitem(pipeline.learning.predict.WRITERS, ".parquet", interrupted)
     told = gee_smap("predict", "--model", trained.model, "--table", trained.samples, "--out", out)
     assert told.code == 130
     assert contents(tmp_path) == {"p.parquet": b"the earlier prediction"}
@@ -320,7 +320,7 @@ def test_a_fault_of_the_program_is_not_dressed_up_as_the_users(gee_smap, trained
     def broken(*args: Any, **options: Any) -> None:
         raise RuntimeError("a fault")
 
-    monkeypatch.setattr(pipeline.train, "train", broken)
+    monkeypatch.setattr(pipeline.learning.train, "train", broken)
     with pytest.raises(RuntimeError, match="a fault"):
         gee_smap("train", "--samples", trained.samples, "--study", trained.study, "--out", tmp_path / "m")
 

@@ -20,9 +20,10 @@ import pytest
 import typer
 from rich.console import Console
 
-import pipeline.train
-from pipeline import figures, terminal
+import pipeline.learning.train
+from pipeline import terminal
 from pipeline.cli import app
+from pipeline.figures import validation
 from pipeline.study import Study
 
 ROOT = Path(__file__).parents[2]
@@ -112,7 +113,7 @@ def test_init_writes_the_papers_study(gee_smap, tmp_path):
 def stored(trained, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Has ``train`` answer with the training of the session; holds one that a test may put in its place."""
     answer = [trained.training]
-    monkeypatch.setattr(pipeline.train, "train", lambda *args, **options: answer[0])
+    monkeypatch.setattr(pipeline.learning.train, "train", lambda *args, **options: answer[0])
     return answer
 
 
@@ -218,7 +219,7 @@ def test_undefined_scores_are_null_in_json(trained, stored, show_training):
 
 
 def test_predict_and_validate_as_json_are_json(gee_smap, trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(figures, "DPI", 40)
+    monkeypatch.setattr(validation, "DPI", 40)
     stations = trained.region.stations
     at_stations = trained.region.samples.rename(columns={"sm": "smap"}).query("cell in @stations.station")
     path, out, insitu = (tmp_path / name for name in ("t.parquet", "p.parquet", "stations.parquet"))
@@ -238,7 +239,7 @@ def test_predict_and_validate_as_json_are_json(gee_smap, trained, tmp_path, monk
 def test_explain_prints_how_much_each_predictor_moves_the_stack_of_each_partition(
     gee_smap, trained, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(figures, "DPI", 40)
+    monkeypatch.setattr(validation, "DPI", 40)
     out = tmp_path / "explanation"
     told = gee_smap("explain", "--model", trained.model, "--samples", trained.samples, "--out", out)
     assert told.code == 0, told.err

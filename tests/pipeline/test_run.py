@@ -20,8 +20,8 @@ from gee.recipe import PAPER, RECOMMENDED
 from gee.timeseries import Calendar
 from pipeline import planning, run
 from pipeline.errors import ConfigError
-from pipeline.manifest import Manifest
-from pipeline.workdir import WorkDir
+from pipeline.work.manifest import Manifest
+from pipeline.work.workdir import WorkDir
 
 pytestmark = pytest.mark.usefixtures("engine_of_tests")
 

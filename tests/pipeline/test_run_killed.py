@@ -18,8 +18,8 @@ import pytest
 import rasterio
 
 from gee.local.rest.process import Child
-from pipeline.manifest import Manifest
-from pipeline.workdir import WorkDir
+from pipeline.work.manifest import Manifest
+from pipeline.work.workdir import WorkDir
 
 pytestmark = [pytest.mark.long, pytest.mark.usefixtures("engine_of_tests")]
 

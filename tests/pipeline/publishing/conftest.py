@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from gee.connection import connect
 from gee.local.rest.process import Child
-from pipeline.publish import Published, publish
-from pipeline.storage import Bucket, open_bucket
-from pipeline.workdir import WorkDir
+from pipeline.cloud.storage import Bucket, open_bucket
+from pipeline.publishing.publish import Published, publish
+from pipeline.work.workdir import WorkDir
 from tests.pipeline.faulty_engine import Fault, Proxy, proxy_before
 from tests.pipeline.publishing import made
 from tests.pipeline.publishing.elsewhere import PROJECT, QUICK

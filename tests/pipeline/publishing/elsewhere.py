@@ -9,10 +9,10 @@ from pathlib import Path
 import ee
 
 from gee.connection import connect
-from pipeline.publish import publish
-from pipeline.refusals import Patience
-from pipeline.storage import open_bucket
-from pipeline.workdir import WorkDir
+from pipeline.cloud.refusals import Patience
+from pipeline.cloud.storage import open_bucket
+from pipeline.publishing.publish import publish
+from pipeline.work.workdir import WorkDir
 
 PROJECT = "my-project"
 QUICK = Patience(first=0.02, longest=0.1, limit=5.0)

@@ -14,8 +14,8 @@ import zarr
 from numpy.typing import NDArray
 
 from models.store import ModelCard, PredictorCard, StackCard
-from pipeline.manifest import Manifest
-from pipeline.workdir import WorkDir
+from pipeline.work.manifest import Manifest
+from pipeline.work.workdir import WorkDir
 
 ROOT = "projects/my-project/assets"
 DAYS = tuple(dt.date(2019, 6, 18) + dt.timedelta(days=number) for number in range(3))

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from pipeline.cloud.storage import Bucket
 from pipeline.errors import AuthError, ConfigError, DataError
-from pipeline.ledger import Ledger
-from pipeline.provenance import DayFile, read_files
-from pipeline.storage import Bucket
-from pipeline.workdir import WorkDir
+from pipeline.publishing.provenance import DayFile, read_files
+from pipeline.work.ledger import Ledger
+from pipeline.work.workdir import WorkDir
 from tests.pipeline.faulty_engine import Fault, Proxy
 from tests.pipeline.publishing.conftest import Publish, pixels, tasks
 from tests.pipeline.publishing.made import (
@@ -90,7 +90,7 @@ def test_an_image_tells_what_it_is(published: Publish, collection: str, work: Wo
 
 
 def test_folders_above_are_made_and_progress_only_grows(work: WorkDir, bucket: Bucket, proxy: Proxy) -> None:
-    from pipeline.publish import publish
+    from pipeline.publishing.publish import publish
 
     told: list[float] = []
     name = f"{ROOT}/made-up/folder/sm-{os.getpid()}"
@@ -341,7 +341,7 @@ def test_images_that_are_missing_or_broken_are_all_told(
 
 
 def test_a_large_image_is_probed_where_it_has_most_pixels(work: WorkDir) -> None:
-    from pipeline.manifest import Manifest
+    from pipeline.work.manifest import Manifest
 
     values = np.full((600, 700), np.nan, "float32")
     values[300:560, 200:600] = 0.25

@@ -23,11 +23,11 @@ import pytest
 
 from gee.connection import connect, local_account
 from gee.local.rest.process import Child
+from pipeline.cloud.refusals import Patience
+from pipeline.cloud.storage import Bucket
 from pipeline.errors import AuthError, EngineError, QuotaError, StorageError
-from pipeline.ledger import Ledger
-from pipeline.refusals import Patience
-from pipeline.storage import Bucket
-from pipeline.workdir import WorkDir
+from pipeline.work.ledger import Ledger
+from pipeline.work.workdir import WorkDir
 from tests.pipeline.faulty_engine import Fault, Proxy
 from tests.pipeline.publishing.conftest import Publish, pixels, tasks
 from tests.pipeline.publishing.elsewhere import PROJECT, publishing

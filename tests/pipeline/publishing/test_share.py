@@ -20,11 +20,11 @@ from gee import assets
 from gee.assets import DayImage, Grant
 from gee.connection import connect, local_account
 from gee.local.rest.process import Child
+from pipeline.cloud.storage import Bucket
 from pipeline.errors import AuthError, ConfigError, DataError, EngineError
-from pipeline.provenance import Provenance
-from pipeline.share import RECORD, apply, listing, plan_sharing, plan_undo, principal
-from pipeline.storage import Bucket
-from pipeline.workdir import WorkDir
+from pipeline.publishing.provenance import Provenance
+from pipeline.publishing.share import RECORD, apply, listing, plan_sharing, plan_undo, principal
+from pipeline.work.workdir import WorkDir
 from tests.pipeline.faulty_engine import Fault, Proxy
 from tests.pipeline.publishing.conftest import Publish, pixels
 from tests.pipeline.publishing.elsewhere import PROJECT

@@ -1,0 +1,1 @@
+"""The exported images of a study as one cube that xarray opens."""

@@ -1,0 +1,1 @@
+"""The tasks of a plan, submitted and followed until all are done."""

@@ -1,0 +1,1 @@
+"""Figures for print and page: Matplotlib only, no reading of files."""

@@ -1,0 +1,1 @@
+"""Daily maps of soil moisture from a cube and a model."""

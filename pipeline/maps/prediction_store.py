@@ -1,0 +1,205 @@
+"""The store a prediction goes into: it grows beside its place and takes it once no block is missing.
+
+A run may be killed at any block. What is finished stands in a list beside the store, a block only after its
+file was renamed into place, so that the next run goes on with the others; another model, cube or choice of
+days begins anew, and an earlier prediction stays whole until then.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+
+from pipeline.cubes.layout import CODEC, DAYS, INNER
+from pipeline.errors import DataError
+from pipeline.maps.blocks import SM, Block, Finished
+from pipeline.work.processes import Owner, Witness
+from pipeline.work.staging import whole
+
+FINGERPRINT, SUMMARY, COMPLETE = "fingerprint", "summary", "complete"  # attributes
+METADATA = "zarr.json"
+RECORD, OWNER, STORE = "finished.jsonl", "owner", "store"
+SMALL_MAP = 512**2  # pixels; a larger one has blocks enough of four chunks, which cost less to read each
+SM_ATTRIBUTES: dict[str, Any] = {
+    "long_name": "surface soil moisture, 0 to 5 cm, volume of water in the volume of soil",
+    "units": "m3 m-3",
+    "standard_name": "volume_fraction_of_condensed_water_in_soil",
+    "grid_mapping": "spatial_ref",
+}
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What is known of a whole prediction.
+
+    Attributes:
+        rows: land pixels times days.
+        predicted: of these, the ones with a value.
+        outside: for each feature of the model, the rows in which it leaves the range that training saw.
+    """
+
+    rows: int
+    predicted: int
+    outside: tuple[int, ...]
+
+    @classmethod
+    def of(cls, finished: list[Finished], features: int) -> Summary:
+        """The sum of all blocks."""
+        return cls(
+            sum(one.rows for one in finished),
+            sum(one.predicted for one in finished),
+            tuple(sum(one.outside[number] for one in finished) for number in range(features)),
+        )
+
+
+def blocks(days: int, height: int, width: int) -> list[Block]:
+    """Whole chunks of the result, the days of a footprint one after the other."""
+    side = INNER if height * width <= SMALL_MAP else 2 * INNER
+    parts = [
+        (slice(top, min(top + side, height)), slice(left, min(left + side, width)))
+        for top in range(0, height, side)
+        for left in range(0, width, side)
+    ]
+    stretches = [slice(first, min(first + DAYS, days)) for first in range(0, days, DAYS)]
+    places = [(time, y, x) for y, x in parts for time in stretches]
+    return [Block(number, *place) for number, place in enumerate(places)]
+
+
+def attributes_of(path: Path) -> dict[str, Any] | None:
+    """What a Zarr group says of itself; None where there is none."""
+    try:
+        told = json.loads((path / METADATA).read_text(encoding="utf-8"))["attributes"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return told if isinstance(told, dict) else None
+
+
+def summary_of(path: Path, fingerprint: str) -> Summary | None:
+    """What is known of the prediction of this fingerprint; None where it is not there, or not whole."""
+    told = attributes_of(path)
+    if told is None or told.get(FINGERPRINT) != fingerprint or told.get(COMPLETE) != 1:
+        return None
+    found = told[SUMMARY]
+    return Summary(found["rows"], found["predicted"], tuple(found["outside"]))
+
+
+class Unfinished:
+    """A prediction while blocks are missing.
+
+    Args:
+        out: where it shall stand.
+        fingerprint: of all that its values follow from.
+
+    Attributes:
+        finished: blocks that are there.
+    """
+
+    def __init__(self, out: Path, fingerprint: str) -> None:
+        self.out, self.fingerprint = out, fingerprint
+        self.folder = out.with_name(f".{out.name}.partial")
+        self.finished: list[Finished] = []
+
+    @property
+    def store(self) -> Path:
+        """The Zarr group that is written to."""
+        return self.folder / STORE
+
+    @contextmanager
+    def opened(self, empty: xr.Dataset) -> Iterator[None]:
+        """Go on with what an earlier run left, or begin.
+
+        Args:
+            empty: coordinates and attributes of the result.
+
+        Raises:
+            DataError: ``out`` is something else than a prediction, another process is at it, or the disk
+                refuses.
+        """
+        if self.out.exists() and FINGERPRINT not in (attributes_of(self.out) or {}):
+            raise DataError(f"{self.out} exists and is no prediction: name another output, or remove it")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with self._alone():
+                self._begin(empty)
+                yield
+        except OSError as error:
+            raise DataError(
+                f"{self.out} cannot be written: {error.strerror or error}. Make room or name another output; "
+                "what is finished stays for the next run"
+            ) from error
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        path = self.folder / OWNER
+        with suppress(OSError, ValueError):
+            held = Owner.parse(path.read_text(encoding="utf-8"))
+            if Witness().alive(str(path), held):
+                raise DataError(
+                    f"{self.out}: process {held.pid} on {held.host} is at it; wait for it, or stop it (where "
+                    f"it has ended, remove {path})"
+                )
+        with whole(path) as beside:
+            beside.write_text(str(Owner.current()), encoding="utf-8")
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _begin(self, empty: xr.Dataset) -> None:
+        told = attributes_of(self.store)
+        if told is None or told.get(FINGERPRINT) != self.fingerprint:
+            shutil.rmtree(self.store, ignore_errors=True)
+            (self.folder / RECORD).unlink(missing_ok=True)
+            create(self.store, empty)
+            # Last: a store that has it has everything but values.
+            zarr.open_group(self.store, mode="r+").attrs[FINGERPRINT] = self.fingerprint
+        self.finished = list(self._recorded())
+
+    def _recorded(self) -> Iterator[Finished]:
+        with suppress(FileNotFoundError):
+            for line in (self.folder / RECORD).read_text(encoding="utf-8").splitlines(keepends=True):
+                if line.endswith("\n"):  # the last one may have been cut off
+                    told = json.loads(line)
+                    yield Finished(**told | {"outside": tuple(told["outside"])})
+
+    def record(self, one: Finished) -> None:
+        """Note a block as written."""
+        self.finished.append(one)
+        with (self.folder / RECORD).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(one)) + "\n")
+
+    def finish(self, features: int) -> Summary:
+        """Put the result in its place.
+
+        Args:
+            features: number of the model's.
+        """
+        summary = Summary.of(self.finished, features)
+        told: dict[str, Any] = {SUMMARY: asdict(summary), COMPLETE: 1}
+        zarr.open_group(self.store, mode="r+").attrs.update(told)
+        earlier = self.folder / "earlier"
+        shutil.rmtree(earlier, ignore_errors=True)
+        if self.out.exists():
+            self.out.rename(earlier)
+        self.store.rename(self.out)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return summary
+
+
+def create(path: Path, empty: xr.Dataset) -> None:
+    """Write coordinates and attributes of a result, and its array without values."""
+    dims = ("time", "y", "x")
+    empty.to_zarr(path, mode="w", zarr_format=3, consolidated=False)
+    zarr.open_group(path, mode="r+").create_array(
+        SM, shape=tuple(empty.sizes[dim] for dim in dims), dtype="float32", fill_value=np.nan,
+        dimension_names=dims, chunks=(DAYS, INNER, INNER), compressors=CODEC, attributes=SM_ATTRIBUTES,
+    )  # fmt: skip

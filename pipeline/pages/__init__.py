@@ -1,0 +1,1 @@
+"""Maps to look at in a browser and in a notebook."""

@@ -1,0 +1,1 @@
+"""The report of a study: one HTML page, and the sentences, tables and figures on it."""

@@ -1,0 +1,1 @@
+"""Scores of predictions and maps: at stations, and against the truth of a simulation."""

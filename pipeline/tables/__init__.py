@@ -1,0 +1,1 @@
+"""Tables of samples, predictions and observations: read, checked and joined."""
