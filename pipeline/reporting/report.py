@@ -168,7 +168,7 @@ def _record(folder: Path) -> dict[str, Any]:
 def _rendered(inputs: Inputs, parts: tuple[Section, ...]) -> bytes:
     """The page; a browser runs and draws nothing in it but the style and the script whose hashes it names."""
     templates = Environment(
-        loader=PackageLoader("pipeline", "pages"), autoescape=True, undefined=StrictUndefined,
+        loader=PackageLoader("pipeline", "reporting"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     style, script = (f"\n{_page(name)}" for name in (STYLE, SCRIPT))

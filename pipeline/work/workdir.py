@@ -93,6 +93,26 @@ class WorkDir:
         return self.root / "explanation"
 
     @property
+    def spatial(self) -> Path:
+        """Folder of how the maps vary in space: ``pipeline.scores.spatial``."""
+        return self.root / "spatial"
+
+    @property
+    def rain(self) -> Path:
+        """Folder of how soil moisture answers to rain: ``pipeline.scores.rain``."""
+        return self.root / "rain"
+
+    @property
+    def triple(self) -> Path:
+        """Folder of the errors that triple collocation gives: ``pipeline.scores.triple``."""
+        return self.root / "triple"
+
+    @property
+    def ablation(self) -> Path:
+        """Folder of scores without some of the predictors: ``pipeline.learning.ablation``."""
+        return self.root / "ablation"
+
+    @property
     def truth(self) -> Path:
         """Scores against the truth that simulated sources were made from: ``pipeline.scores.truth``."""
         return self.root / "truth.json"

@@ -23,7 +23,6 @@ from rich.console import Console
 import pipeline.learning.train
 from pipeline import terminal
 from pipeline.cli import app
-from pipeline.figures import validation
 from pipeline.study import Study
 
 ROOT = Path(__file__).parents[2]
@@ -219,7 +218,7 @@ def test_undefined_scores_are_null_in_json(trained, stored, show_training):
 
 
 def test_predict_and_validate_as_json_are_json(gee_smap, trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(validation, "DPI", 40)
+    monkeypatch.setattr("pipeline.figures.style.DPI", 40)
     stations = trained.region.stations
     at_stations = trained.region.samples.rename(columns={"sm": "smap"}).query("cell in @stations.station")
     path, out, insitu = (tmp_path / name for name in ("t.parquet", "p.parquet", "stations.parquet"))
@@ -239,7 +238,7 @@ def test_predict_and_validate_as_json_are_json(gee_smap, trained, tmp_path, monk
 def test_explain_prints_how_much_each_predictor_moves_the_stack_of_each_partition(
     gee_smap, trained, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(validation, "DPI", 40)
+    monkeypatch.setattr("pipeline.figures.style.DPI", 40)
     out = tmp_path / "explanation"
     told = gee_smap("explain", "--model", trained.model, "--samples", trained.samples, "--out", out)
     assert told.code == 0, told.err

@@ -11,8 +11,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.figures import validation
-
 STUDIES = Path(__file__).parents[1] / "data"
 
 
@@ -68,7 +66,7 @@ def test_a_part_of_the_us_exports_trains_predicts_and_is_validated(
     gee_smap, shared_data, tmp_path, monkeypatch
 ):
     """Two of the seven regions, every fourth date, 20 stations; two splits and two folds."""
-    monkeypatch.setattr(validation, "DPI", 40)
+    monkeypatch.setattr("pipeline.figures.style.DPI", 40)
     exports = shared_data / "us-gee-exports"
     cells = pd.read_parquet(exports / "coarse_cells.parquet")
     some = cells[cells["region"].isin(cells["region"].unique()[:2])]

@@ -13,11 +13,11 @@ import ee
 import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
-from tests.pipeline.exporting.export.tiny import PROJECT
 
 from gee.connection import connect
 from gee.local.rest.process import Child
 from pipeline.work.ledger import Ledger
+from tests.pipeline.exporting.tiny import PROJECT
 from tests.pipeline.faulty_engine import Proxy, proxy_before
 
 OPERATIONS = f"projects/{PROJECT}/operations"

@@ -14,13 +14,13 @@ import ee
 import numpy as np
 import pytest
 import rasterio
-from tests.pipeline.exporting.export import tiny
-from tests.pipeline.exporting.export.conftest import OPERATIONS
 
 from pipeline.errors import ConfigError, DataError, EngineError
 from pipeline.exporting.export import cancel, export, status
 from pipeline.work.ledger import Ledger
 from pipeline.work.workdir import WorkDir
+from tests.pipeline.exporting import tiny
+from tests.pipeline.exporting.conftest import OPERATIONS
 from tests.pipeline.faulty_engine import Fault
 
 FOLDER = "projects/my-project/assets/checkpoints"

@@ -21,8 +21,6 @@ from typing import Any
 
 import ee
 import pytest
-from tests.pipeline.exporting.export import tiny
-from tests.pipeline.exporting.export.conftest import OPERATIONS
 
 from gee import exports
 from gee.connection import connect, local_account
@@ -35,6 +33,8 @@ from pipeline.work.ledger import Ledger
 from pipeline.work.manifest import Manifest
 from pipeline.work.processes import Owner
 from pipeline.work.workdir import WorkDir
+from tests.pipeline.exporting import tiny
+from tests.pipeline.exporting.conftest import OPERATIONS
 from tests.pipeline.faulty_engine import Fault, Proxy
 
 SUBMISSIONS = r"POST .*:export"

@@ -79,7 +79,7 @@ def result(files: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(validation, "DPI", 40)
+    monkeypatch.setattr("pipeline.figures.style.DPI", 40)
 
 
 def independent_metrics(predicted: np.ndarray, reference: np.ndarray) -> dict[str, float]:
@@ -379,7 +379,7 @@ def test_a_failure_while_writing_leaves_the_earlier_validation_whole(
     files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
-    monkeypatch.setattr(validation, "DPI", 40)
+    monkeypatch.setattr("pipeline.figures.style.DPI", 40)
     validate(*files, out)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
 
@@ -387,7 +387,7 @@ def test_a_failure_while_writing_leaves_the_earlier_validation_whole(
         path.write_bytes(b"half a figure")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(validation, "save", interrupted)
+    monkeypatch.setattr("pipeline.scores.validate.save", interrupted)
     with pytest.raises(KeyboardInterrupt):
         validate(*files, out, seed=1)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
@@ -395,7 +395,7 @@ def test_a_failure_while_writing_leaves_the_earlier_validation_whole(
     def disk_full(figure: object, path: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(validation, "save", disk_full)
+    monkeypatch.setattr("pipeline.scores.validate.save", disk_full)
     with pytest.raises(DataError, match="No space left on device"):
         validate(*files, out, seed=1)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
