@@ -6,13 +6,13 @@ Exit codes: 0 done, 1 a failure, 2 the user's mistake, 130 interrupted.
 
 from __future__ import annotations
 
+import traceback
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from pipeline import cloud_commands, local_commands, options
 from pipeline.errors import USER_MISTAKES, ConfigError, DataError, GeeSmapError, of_gee
@@ -22,13 +22,15 @@ from pipeline.work.workdir import WorkDir
 INTERRUPTED = 130
 
 
-class _Commands(TyperGroup):
+class _Commands(options.Commands):
     """Turns the errors raised on purpose into a message and an exit code; others keep their trace."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except (GeeSmapError, *USER_MISTAKES) as error:
+            if options.verbose():
+                traceback.print_exception(error)
             typer.secho(f"error: {error}", err=True, fg="red")
             raise typer.Exit(error.exit_code if isinstance(error, GeeSmapError) else 2) from error
         except KeyboardInterrupt:
@@ -76,11 +78,14 @@ def _connect() -> str:
 def init(
     path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("study.toml"),
     example: Annotated[str | None, typer.Option(help="Write a known study instead: anhui-2019.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Write a commented study file."""
     from pipeline.study import write_template
 
     write_template(path, example)
+    if options.say(as_json, {"study": path}):
+        return
     typer.echo(f"{path} written. Edit it, then: gee-smap train --samples FILE --study {path} --out model")
 
 
@@ -164,6 +169,7 @@ def picture(
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], help="Of the predictors; without it, the partitions are drawn."),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Draw a day's fifteen predictors at 1 km and on the cells, or the map of the partitions."""
     with of_gee():
@@ -174,7 +180,8 @@ def picture(
             predictor_maps.draw_partitions(read_land(files), out)
         else:
             predictor_maps.draw_day(read_day(files, day.date()), out)
-    typer.echo(f"{out} written")
+    if not options.say(as_json, {"picture": out}):
+        typer.echo(f"{out} written")
 
 
 @app.command(epilog="Example: gee-smap run --study study.toml --workdir anhui")

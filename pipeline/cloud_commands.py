@@ -29,20 +29,17 @@ def auth(
     ] = False,
     env_file: Annotated[Path, typer.Option(help="File of settings to keep it in.")] = Path(".env"),
     force: Annotated[bool, typer.Option(help="Sign in anew although credentials are there.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Sign in to Earth Engine and keep project, bucket and assets in .env."""
     from pipeline.cloud.auth import sign_in
 
-    for line in sign_in(
-        project=project,
-        bucket=bucket,
-        assets=assets,
-        key=key,
-        headless=headless,
-        env_file=env_file,
+    done = sign_in(
+        project=project, bucket=bucket, assets=assets, key=key, headless=headless, env_file=env_file,
         force=force,
-    ):
-        typer.echo(line)
+    )  # fmt: skip
+    if not options.say(as_json, {"done": list(done)}):
+        typer.echo("\n".join(done))
 
 
 @app.command(epilog="Example: gee-smap export --study study.toml --workdir anhui")

@@ -12,9 +12,15 @@ from typing import Annotated, Any
 
 import typer
 
+from pipeline import options
 from pipeline.errors import ConfigError, of_gee
+from pipeline.options import Json
 
-app = typer.Typer(no_args_is_help=True, help="A local Earth Engine: no account, simulated or own data.")
+app = typer.Typer(
+    cls=options.Commands,
+    no_args_is_help=True,
+    help="A local Earth Engine: no account, simulated or own data.",
+)
 
 State = Annotated[Path | None, typer.Option(help="Folder of assets, tasks and accounts; made when absent.")]
 DEFAULT_PORT = 0
@@ -37,16 +43,14 @@ def serve(
 @app.command(epilog="Example: gee-smap local coverage --unsupported")
 def coverage(
     unsupported: Annotated[bool, typer.Option("--unsupported", help="Only what is missing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """List which of Earth Engine's documented algorithms the local engine has."""
     from gee.connection import local_coverage
 
     found = local_coverage()
-    if as_json:
-        typer.echo(json.dumps({
-            "supported": found.supported, "unsupported": found.unsupported, "hidden": found.hidden,
-        }))  # fmt: skip
+    lists = {"supported": found.supported, "unsupported": found.unsupported, "hidden": found.hidden}
+    if options.say(as_json, lists):
         return
     for title, names in (("supported", found.supported), ("not supported", found.unsupported)):
         if not (unsupported and names is found.supported):
@@ -65,6 +69,7 @@ def account(
     state: State = None,
     url: Annotated[str | None, typer.Option(help="Of the engine, where none runs on the state now.")] = None,
     project: Annotated[str | None, typer.Option(help="Of the account; its own name by default.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Make a service account of the local engine, to try sharing with another identity."""
     with of_gee():
@@ -76,6 +81,9 @@ def account(
         key = local_account(name, state, url=url, project=project)
     path.touch(mode=0o600)
     path.write_text(json.dumps(key, indent=2) + "\n", encoding="utf-8")
+    told = {"account": key["client_email"], "project": key["project_id"], "key": path}
+    if options.say(as_json, told):
+        return
     typer.echo(
         f"account      {key['client_email']}\nproject      {key['project_id']}\nkey file     {path}\n"
         f"use it       GOOGLE_APPLICATION_CREDENTIALS={path}"
@@ -92,7 +100,7 @@ def mount(
     missing: Annotated[float | None, typer.Option(help="Value that is masked.")] = None,
     pyramiding: Annotated[str, typer.Option(help="MEAN, SAMPLE, MODE, MIN, MAX or MEDIAN.")] = "MEAN",
     state: State = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the asset as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Serve rasters or a table of one's own under an asset id; the files stay where they are."""
     with of_gee():
@@ -102,8 +110,7 @@ def mount(
             asset_id, tuple(files), _object(properties), state,
             start=start, end=end, missing=missing, pyramiding=pyramiding,
         )  # fmt: skip
-    if as_json:
-        typer.echo(json.dumps(done))
+    if options.say(as_json, done):
         return
     bands = ", ".join(band["id"] for band in done.get("bands", ()))
     typer.echo(f"{done['type'].lower()}  {done['id']}" + (f"\nbands  {bands}" if bands else ""))
@@ -115,6 +122,7 @@ def picture(
     out: Annotated[Path, typer.Option(help="PNG file to write.")],
     pixel: Annotated[int, typer.Option(min=500, max=9000, help="Size of a pixel, metres.")] = 1500,
     state: State = None,
+    as_json: Json = False,
 ) -> None:
     """Draw the simulated sources over Anhui on one day, as the real client sees them."""
     with of_gee():
@@ -125,6 +133,8 @@ def picture(
         connect("local", state=state, with_storage=False)
         with terminal.progress() as tell:
             shares = draw(day.date(), out, pixel, tell)
+    if options.say(as_json, {"picture": out, "valid": shares}):
+        return
     typer.echo("\n".join(f"{source:<12} {share:4.0%} of pixels valid" for source, share in shares.items()))
     typer.echo(f"written to {out}")
 

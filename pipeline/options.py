@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from pipeline.work.staging import without_nan
 from pipeline.work.workdir import WorkDir
@@ -24,6 +27,60 @@ OptionalWork = Annotated[
     Path | None, typer.Option("--workdir", help="A work directory, in place of the paths that it knows.")
 ]
 Engine = Annotated[str | None, typer.Option(help="local or google, in place of the settings' own.")]
+
+TALKATIVE = ("gee", "models", "pipeline", "ee", "google", "googleapiclient", "urllib3")
+"""Loggers that --verbose lets speak: our own, and those of the clients that ask the engine and the bucket."""
+
+
+def _listen(wanted: bool) -> None:
+    if not wanted:
+        return
+    from rich.logging import RichHandler
+
+    from pipeline import terminal
+
+    handler = RichHandler(console=terminal.err, show_path=False, log_time_format="[%X]")
+    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    for name in TALKATIVE:
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.DEBUG)
+        logger.addHandler(handler)
+
+
+def _common(
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose", "-v", callback=_listen, expose_value=False,
+            help="Log every request and retry, and show where an error arose.",
+        ),
+    ] = False,
+) -> None:  # fmt: skip
+    """Only its option is used: the one that every command has."""
+
+
+class Commands(TyperGroup):
+    """Commands that all take ``-v``."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of a name, with the option that is common to all."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None and not isinstance(command, TyperGroup):
+            known = {option.name for option in command.params}
+            command.params += [option for option in _options() if option.name not in known]
+        return command
+
+
+@cache
+def _options() -> tuple[Any, ...]:
+    app = typer.Typer(add_completion=False)
+    app.command()(_common)
+    return tuple(typer.main.get_command(app).params)
+
+
+def verbose() -> bool:
+    """Whether the command was asked to tell more."""
+    return logging.getLogger("pipeline").isEnabledFor(logging.DEBUG)
 
 
 def say(as_json: bool, content: Mapping[str, Any]) -> bool:

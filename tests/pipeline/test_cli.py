@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import logging
 import shlex
 import subprocess
 import sys
@@ -19,9 +20,10 @@ import pandas as pd
 import pytest
 import typer
 from rich.console import Console
+from typer.testing import CliRunner
 
 import pipeline.learning.train
-from pipeline import terminal
+from pipeline import options, terminal
 from pipeline.cli import app
 from pipeline.study import Study
 
@@ -58,6 +60,39 @@ def test_the_help_of_a_command_has_an_example_that_it_accepts(gee_smap, path):
     program, *words = shlex.split(example)
     assert (program, tuple(words[: len(path)])) == ("gee-smap", path)
     LEAVES[path].make_context(path[-1], words[len(path) :])
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=" ".join)
+def test_every_command_takes_v_and_answers_machines(gee_smap, path):
+    told = gee_smap(*path, "--help").out
+    assert "--verbose" in told
+    assert ("--json" in told) != (path == ("local", "serve"))  # which always prints a line of JSON
+
+
+def test_v_shows_where_an_error_arose_and_without_it_the_message_stands_alone(tmp_path):
+    plain, *more = (
+        python("-m", "pipeline.cli", "plan", "--study", tmp_path / "none.toml", *options)
+        for options in ((), ("-v",))
+    )
+    [told] = more
+    assert plain.returncode == told.returncode == 2
+    assert plain.stderr.startswith("error: ") and "Traceback" not in plain.stderr
+    assert "Traceback" in told.stderr and "no such study file" in told.stderr.splitlines()[-1]
+
+
+def test_v_logs_the_requests_that_clients_make(monkeypatch):
+    screen = terminal.console(file=io.StringIO(), width=200)
+    monkeypatch.setattr(terminal, "err", screen)
+    loggers = [logging.getLogger(name) for name in options.TALKATIVE]
+    before = [(logger.level, list(logger.handlers)) for logger in loggers]
+    try:
+        CliRunner().invoke(app, ["local", "coverage", "-v"])
+        logging.getLogger("urllib3.connectionpool").debug("POST /v1/value:compute 200")
+    finally:
+        for logger, (level, handlers) in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+            logger.handlers[:] = handlers
+    assert "urllib3.connectionpool: POST /v1/value:compute 200" in screen.file.getvalue()
 
 
 def test_the_version_is_that_of_the_package(gee_smap):
