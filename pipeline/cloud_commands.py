@@ -38,8 +38,11 @@ def auth(
         project=project, bucket=bucket, assets=assets, key=key, headless=headless, env_file=env_file,
         force=force,
     )  # fmt: skip
-    if not options.say(as_json, {"done": list(done)}):
-        typer.echo("\n".join(done))
+    if as_json:
+        options.say(as_json, {"done": list(done)})
+        return
+    for line in done:
+        typer.echo(line)
 
 
 @app.command(epilog="Example: gee-smap export --study study.toml --workdir anhui")
