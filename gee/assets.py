@@ -59,7 +59,7 @@ class DayImage:
         """What Earth Engine makes the image of.
 
         Raises:
-            ValueError: a property is one that Earth Engine refuses.
+            ValueError: a property is one that Earth Engine refuses, or a time is in no time zone.
         """
         return {
             "name": self.name,
@@ -143,6 +143,8 @@ def checked(properties: Mapping[str, Property]) -> dict[str, Property]:
 
 
 def _timestamp(time: dt.datetime) -> str:
+    if time.tzinfo is None:
+        raise ValueError(f"{time} is in no time zone: give it as UTC")  # or this machine's would be taken
     return time.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

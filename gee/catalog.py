@@ -21,7 +21,7 @@ Kind = Literal["collection", "image", "table"]
 Transform = tuple[float, float, float, float, float, float]
 
 SINUSOIDAL = "SR-ORG:6974"  # MODIS, on a sphere of 6,371,007.181 m
-GEOGRAPHIC = "EPSG:4326"
+WGS84 = "EPSG:4326"
 MODIS_500M: Transform = (463.312716527917, 0, -20015109.354, 0, -463.312716527917, 10007554.677)
 MODIS_1KM: Transform = (926.625433055833, 0, -20015109.354, 0, -926.625433055833, 10007554.677)
 SRTM_3_ARC_SECONDS: Transform = (1 / 1200, 0, -180, 0, -1 / 1200, 60)
@@ -274,7 +274,7 @@ SMAP = Source(
     id="NASA/SMAP/SPL4SMGP/008",
     title="SMAP L4 soil moisture, 3-hourly, version 8",
     bands=_SMAP_BANDS,
-    crs=GEOGRAPHIC,
+    crs=WGS84,
     transform=SMAP_WARPED,
     metres=10_593,
     cadence_days=1,
@@ -287,7 +287,7 @@ SMAP_007 = Source(
     id="NASA/SMAP/SPL4SMGP/007",
     title="SMAP L4 soil moisture, 3-hourly, version 7 (superseded)",
     bands=_SMAP_BANDS,
-    crs=GEOGRAPHIC,
+    crs=WGS84,
     transform=SMAP_WARPED,
     metres=10_593,
     cadence_days=1,
@@ -301,7 +301,7 @@ RAIN = Source(
     id="UCSB-CHG/CHIRPS/DAILY",
     title="CHIRPS 2.0 precipitation, daily, 0.05°",
     bands=(Band("precipitation", low=0, unit="mm/day"),),
-    crs=GEOGRAPHIC,
+    crs=WGS84,
     transform=CHIRPS_20TH_DEGREE,
     metres=5_566,
     cadence_days=1,
@@ -314,7 +314,7 @@ SRTM = Source(
     id="CGIAR/SRTM90_V4",
     title="SRTM elevation, voids filled, 90 m",
     bands=(Band("elevation", low=-444, high=8_806, unit="m"),),
-    crs=GEOGRAPHIC,
+    crs=WGS84,
     transform=SRTM_3_ARC_SECONDS,
     metres=92.77,
     kind="image",
@@ -325,7 +325,7 @@ GLO30 = Source(
     id="COPERNICUS/DEM/GLO30_2024_1",
     title="Copernicus GLO-30 surface model, 30 m",
     bands=(Band("DEM", unit="m"),),
-    crs=GEOGRAPHIC,
+    crs=WGS84,
     transform=None,
     metres=30.92,
     note="one image a tile, wider pixels towards the poles; tops of trees and roofs, not the ground",
@@ -341,7 +341,7 @@ def _soilgrids(part: str) -> Source:
         bands=tuple(
             Band(f"{part}_{layer}_mean", factor=0.1, low=0, high=1_000, unit="%") for layer in layers
         ),
-        crs=GEOGRAPHIC,
+        crs=WGS84,
         transform=None,
         metres=250,
         kind="image",
@@ -355,7 +355,7 @@ def _openlandmap(part: str) -> Source:
         id=f"OpenLandMap/SOL/SOL_{part.upper()}-WFRACTION_USDA-3A1A1A_M/v02",
         title=f"OpenLandMap {part}, 250 m",
         bands=tuple(Band(f"b{depth}", low=0, high=100, unit="%") for depth in (0, 10, 30, 60, 100, 200)),
-        crs=GEOGRAPHIC,
+        crs=WGS84,
         transform=None,
         metres=250,
         kind="image",

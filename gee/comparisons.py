@@ -1,8 +1,9 @@
 """What maps of soil moisture are held against: SMAP itself, rain, a user's products, the simulated truth.
 
 Earth Engine holds CHIRPS; SMCI1.0 and SMAP's downscaled NSIDC-0779 it does not, so both are read from
-collections of the user's own, in the units their producers deliver. Whatever the source, what comes out is
-one image a day and a table of its values at places, so that all products can be compared on identical pairs.
+collections of the user's own, in the units their producers deliver; so is any other collection that a user
+names, and one that gee-smap published. Whatever the source, what comes out is one image a day and a table of
+its values at places, so that all products can be compared on identical pairs.
 Sources: Funk et al. 2015 (CHIRPS), Shangguan et al. 2022 (SMCI1.0), NSIDC-0779 user guide.
 """
 
@@ -25,31 +26,35 @@ POINT_METRES = 10  # of a sample: below every product's pixel, so that it is the
 
 @dataclass(frozen=True)
 class Product:
-    """A soil moisture product that users upload as a collection, an image for each day.
+    """A soil moisture product as a collection of images.
 
     Attributes:
         name: what the project calls it.
         title: for people.
         bands: that may hold a day's value; where the first is masked the next one counts.
         factor: of the stored numbers to m³/m³.
-        high: largest stored number that means something; the smallest is 0.
-        depth_cm: of the soil it speaks for.
+        offset: added to that, m³/m³.
+        above: stored numbers up to this one mean that there is none; None where only the mask tells.
+        high: largest stored number that means something; None is any.
+        depth_cm: of the soil it speaks for; None where it is not known.
     """
 
     name: str
     title: str
     bands: tuple[str, ...]
-    factor: float
-    high: float
-    depth_cm: int
+    factor: float = 1.0
+    offset: float = 0.0
+    above: float | None = None
+    high: float | None = None
+    depth_cm: int | None = None
 
 
 PRODUCTS: Mapping[str, Product] = MappingProxyType(
     {
         product.name: product
         for product in (
-            Product("smci", "SMCI1.0, 1 km, China", ("SMCI",), 0.001, 1_000, 10),
-            Product("smap_dsm", "NSIDC-0779, SMAP downscaled to 1 km", ("AM", "PM"), 1, 1, 5),
+            Product("smci", "SMCI1.0", ("SMCI",), 0.001, above=-1, high=1_000, depth_cm=10),
+            Product("smap_dsm", "NSIDC-0779", ("AM", "PM"), above=0, high=1, depth_cm=5),
         )
     }
 )
@@ -74,25 +79,56 @@ def rain(calendar: Calendar) -> ee.ImageCollection:
 
 
 def moisture(product: Product, asset: str, calendar: Calendar) -> ee.ImageCollection:
-    """A user's copy of a soil moisture product.
+    """A collection of soil moisture, day by day.
 
     Args:
-        product: of ``PRODUCTS``.
+        product: of ``PRODUCTS``, or of the user.
         asset: id of the collection; its images have ``system:time_start`` within their day, UTC.
         calendar: days wanted.
 
     Returns:
-        One image a day, ``system:index`` YYYYMMDD, with band ``sm``, m³/m³; masked where no band holds a
-        number of the product's range, and on days without an image.
+        One image a day, ``system:index`` YYYYMMDD, with band ``sm``, m³/m³: the mean of the day's images.
+        Masked where no band holds a number of the product's range, and on days without an image.
     """
 
     def of_scene(scene: ee.Image) -> ee.Image:
         stored = scene.select(list(product.bands))
-        known = stored.updateMask(stored.gte(0).And(stored.lte(product.high)))
-        value = known.reduce(ee.Reducer.firstNonNull()).multiply(product.factor).rename(MOISTURE)
-        return ee.Image(value.copyProperties(scene, ["system:time_start"]))
+        if product.above is not None:
+            stored = stored.updateMask(stored.gt(product.above))
+        if product.high is not None:
+            stored = stored.updateMask(stored.lte(product.high))
+        value = stored.reduce(ee.Reducer.firstNonNull()).multiply(product.factor).add(product.offset)
+        return ee.Image(value.rename(MOISTURE).copyProperties(scene, ["system:time_start"]))
 
-    return timeseries.daily(ee.ImageCollection(asset).map(of_scene), calendar, [MOISTURE])
+    nothing = ee.Image.constant(0).toDouble().rename(MOISTURE).updateMask(0)
+    scenes = ee.ImageCollection(asset).map(of_scene)
+
+    def of_day(millis: ee.Number) -> ee.Image:
+        day = ee.Date(millis)
+        found = scenes.filterDate(day, day.advance(1, "day")).merge(ee.ImageCollection([nothing]))
+        mean = found.mean().rename(MOISTURE)
+        return ee.Image(mean.set({"system:index": day.format("YYYYMMdd"), "system:time_start": day.millis()}))
+
+    return ee.ImageCollection.fromImages(ee.List(calendar.millis).map(of_day))
+
+
+def published(asset: str, calendar: Calendar) -> ee.ImageCollection:
+    """The maps of a collection that gee-smap published.
+
+    Args:
+        asset: id of the collection.
+        calendar: days wanted.
+
+    Returns:
+        One image for each of these days that is there, as it was published, but with ``system:time_start``
+        00:00 UTC of the day that it stands for: its bin of SMAP may begin on the day before.
+    """
+
+    def of_image(image: ee.Image) -> ee.Image:
+        return ee.Image(image.set("system:time_start", ee.Date(image.get("date")).millis()))
+
+    named = ee.Filter.inList("date", [day.isoformat() for day in calendar.days])
+    return ee.ImageCollection(ee.ImageCollection(asset).filter(named).map(of_image))
 
 
 def truth(calendar: Calendar) -> ee.ImageCollection:
@@ -127,7 +163,11 @@ def smap(
 
 
 def at_places(
-    images: ee.ImageCollection, places: ee.FeatureCollection, bands: Sequence[str], keep: Sequence[str]
+    images: ee.ImageCollection,
+    places: ee.FeatureCollection,
+    bands: Sequence[str],
+    keep: Sequence[str],
+    metres: float | None = POINT_METRES,
 ) -> ee.FeatureCollection:
     """What images hold at places: the pixel under each of them.
 
@@ -136,6 +176,8 @@ def at_places(
         places: points.
         bands: of the images.
         keep: properties of the places.
+        metres: side of the pixels that the images are looked at in, which the mean of several images or a
+            mosaic needs, as it has none of its own; None takes each image's own.
 
     Returns:
         Features without geometry, one for each day and place: those properties, ``date`` (YYYY-MM-DD) and
@@ -145,7 +187,7 @@ def at_places(
     def of_day(image: ee.Image) -> ee.FeatureCollection:
         values = ee.Image(image).select(list(bands))
         reducer = ee.Reducer.first().forEachBand(values)
-        found = values.reduceRegions(collection=places, reducer=reducer, scale=POINT_METRES)
+        found = values.reduceRegions(collection=places, reducer=reducer, scale=metres)
         day = ee.Image(image).date().format("YYYY-MM-dd")
         return ee.FeatureCollection(found.map(lambda row: row.set("date", day)))
 

@@ -127,9 +127,9 @@ def _credentials(given: Credentials | str | Path | None, on_loopback: bool) -> C
         return given
     from_setting = os.environ.get(KEY_FILE_SETTING)
     if given is not None:
-        return _from_file(Path(given), on_loopback)
+        return from_key_file(Path(given), on_loopback=on_loopback)
     if from_setting and (not on_loopback or _is_local(Path(from_setting))):
-        return _from_file(Path(from_setting), on_loopback)
+        return from_key_file(Path(from_setting), on_loopback=on_loopback)
     # Real credentials must not be sent to a local server, nor are they known there.
     return AnonymousCredentials() if on_loopback else "persistent"  # type: ignore[no-untyped-call]
 
@@ -148,7 +148,16 @@ def _is_local(path: Path) -> bool:
     return urlsplit(str(_key(path).get("token_uri", ""))).hostname in _LOOPBACK
 
 
-def _from_file(path: Path, on_loopback: bool) -> Credentials:
+def from_key_file(path: Path, *, on_loopback: bool = False) -> Credentials:
+    """Credentials for Earth Engine and Cloud Storage out of a key file.
+
+    Args:
+        path: of a service account's key, or of stored credentials of a user.
+        on_loopback: whether they are for a local engine, and not for Google.
+
+    Raises:
+        CredentialsError: the file cannot be read or used, or belongs to the other of the two.
+    """
     if _is_local(path) != on_loopback:
         belongs = "a local engine" if not on_loopback else "Google"
         raise CredentialsError(

@@ -22,6 +22,7 @@ from pyproj import CRS, Proj, Transformer
 from pyproj.exceptions import CRSError
 
 from gee.catalog import SINUSOIDAL
+from gee.catalog import WGS84 as WGS84
 from gee.errors import SettingError
 
 Bounds = tuple[float, float, float, float]
@@ -29,7 +30,6 @@ Bounds = tuple[float, float, float, float]
 Native = tuple[str, Sequence[float]]
 """Coordinate system and transform of a source, as Earth Engine writes them."""
 
-WGS84 = "EPSG:4326"
 FINE_METRES = 1000  # Xu et al. 2024, 3.3
 NEST_METRES = 9000  # Xu et al. 2024, 3.3: SMAP L4's nominal 9 km
 UTM_LATITUDES = (-80.0, 84.0)  # where UTM is defined

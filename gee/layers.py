@@ -102,7 +102,7 @@ class Key:
 SOIL_MOISTURE = Scale("Soil moisture", "m³/m³", 0.05, 0.45, VIRIDIS[::-1])
 """Of SMAP and of every downscaled map: dry is yellow, wet is violet."""
 
-PREDICTORS: Mapping[str, Scale | Key] = MappingProxyType(
+SCALES: Mapping[str, Scale] = MappingProxyType(
     {
         "ndvi": Scale("NDVI", "", 0, 0.9, GREENS),
         "ndwi": Scale("NDWI", "", -0.3, 0.6, BLUES),
@@ -117,14 +117,20 @@ PREDICTORS: Mapping[str, Scale | Key] = MappingProxyType(
         "silt": Scale("Silt", "%", 0, 80, BROWNS),
         "clay": Scale("Clay", "%", 0, 60, BROWNS),
         "dem": Scale("Elevation", "m", 0, 1500, BROWNS),
-        "lc": Key(
-            "Land cover", tuple(landcover.CLASSES.values()), 0,
-            ("0072b2", "00664b", "cc79a7", "f0e442", "b03a00"),
-        ),
     }
-)  # fmt: skip
-"""Those that have a map; the day of year is the same everywhere. Limits suit lowlands and hills of the
-temperate and subtropical zones."""
+)
+"""Of the predictors that are numbers; the day of year is the same everywhere and has no map. Limits suit
+lowlands and hills of the temperate and subtropical zones."""
+
+LAND_COVER = Key(
+    "Land cover",
+    tuple(landcover.CLASSES.values()),
+    0,
+    ("0072b2", "00664b", "cc79a7", "f0e442", "b03a00"),
+)
+
+PREDICTORS: Mapping[str, Scale | Key] = MappingProxyType({**SCALES, "lc": LAND_COVER})
+"""All that have a map."""
 
 
 @dataclass(frozen=True, eq=False)

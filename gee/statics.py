@@ -13,7 +13,7 @@ from typing import Literal
 
 import ee
 
-from gee.catalog import GEOGRAPHIC, GLO30, OPENLANDMAP, SOILGRIDS, SRTM, Source, Transform, scaled
+from gee.catalog import GLO30, OPENLANDMAP, SOILGRIDS, SRTM, WGS84, Source, Transform, scaled
 from gee.errors import SettingError
 
 PARTS = ("sand", "silt", "clay")
@@ -99,7 +99,7 @@ def elevation(source: Literal["srtm", "glo30"] = "srtm") -> ee.Image:
     if source == "glo30":
         # A mosaic forgets the grid of its tiles, without which neither slopes nor means can be taken.
         tiles = GLO30.collection().select("DEM").mosaic()
-        return ee.Image(tiles.setDefaultProjection(GEOGRAPHIC, list(GLO30_GRID)).rename("dem"))
+        return ee.Image(tiles.setDefaultProjection(WGS84, list(GLO30_GRID)).rename("dem"))
     raise SettingError(f'Elevation: there is no source "{source}". Choose srtm or glo30.')
 
 

@@ -22,7 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from models.errors import SampleError
 from models.learners import cores
-from models.metrics import Estimate
+from models.metrics import Estimate, compare
 from models.stack import StackedRegressor
 
 Floats = NDArray[np.float64]
@@ -157,34 +157,62 @@ class Importance:
         rank: 1 for the largest in the stack.
         stack: mean |SHAP value| in the stack, in the unit of the target.
         members: the same in each member, by name.
+        size: ``stack`` with its 95 % interval; NaN with the reason where there is none.
+        behind: by how much the first one's is larger, with the interval of this difference; 0 for itself.
     """
 
     predictor: str
     rank: int
     stack: float
     members: Mapping[str, float]
+    size: Estimate
+    behind: Estimate
 
 
-def ranking(explanation: Explanation) -> list[Importance]:
+def ranking(explanation: Explanation, blocks: ArrayLike | None = None, *, seed: int = 0) -> list[Importance]:
     """The predictors of a stack, the most important first; equal ones keep their order.
 
     The SHAP values of the ``LC_*`` columns are summed in each row before their size is taken, as they are
     one predictor (Xu et al. 2024 figure 10f): forest and cropland that cancel out do not count twice.
+
+    Args:
+        explanation: of the rows.
+        blocks: label of the block each row belongs to, (n,). Intervals draw whole blocks, the same for all
+            predictors; they tell how the ranking of this one fitted stack depends on the rows at hand, not
+            what another fit would rank. None: every row is in one block, and there are no intervals.
+        seed: of the draws.
     """
     groups = [LAND_COVER if name.startswith(LAND_COVER_PREFIX) else name for name in explanation.names]
     predictors = list(dict.fromkeys(groups))
     belongs = np.array([[group == name for name in predictors] for group in groups], np.float64)
 
-    def sizes(one: Attribution) -> list[float]:
-        return [float(size) for size in np.abs(one.shap @ belongs).mean(axis=0)]
+    def sizes(one: Attribution) -> Floats:
+        return np.abs(one.shap @ belongs)
 
-    stack = sizes(explanation.stack)
-    members = {name: sizes(one) for name, one in explanation.members.items()}
+    moved = dict(zip(predictors, sizes(explanation.stack).T, strict=True))
+    members = {name: sizes(one).mean(axis=0).tolist() for name, one in explanation.members.items()}
+    stack = [float(size.mean()) for size in moved.values()]
     order = np.argsort(-np.array(stack), kind="stable")
+    rows = len(explanation)
+    first = predictors[order[0]]
+    found = compare(  # the bias of sizes beside nothing is their mean
+        moved, np.zeros(rows), blocks=np.zeros(rows) if blocks is None else blocks, baseline=first,
+        metrics=("bias",), seed=seed,
+    )  # fmt: skip
+
+    def behind(name: str) -> Estimate:
+        if name == first:
+            return Estimate(0.0, 0.0, 0.0)
+        less = found.differences[name]["bias"]
+        return Estimate(-less.value, -less.upper, -less.lower, less.reason)
+
     return [
-        Importance(predictors[i], rank, stack[i], {name: found[i] for name, found in members.items()})
+        Importance(
+            predictors[i], rank, stack[i], {name: one[i] for name, one in members.items()},
+            found.scores[predictors[i]]["bias"], behind(predictors[i]),
+        )
         for rank, i in enumerate(order, start=1)
-    ]
+    ]  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from models.inference import (
     Predictor,
     add_by_levels,
     add_by_masks,
+    count_edges,
     jit,
     recode,
 )
@@ -33,20 +34,11 @@ SHEET = 16_384  # pixels times days at once: half as many cost 10 % more, and th
 
 
 @jit
-def _bin_plane(plane: Any, pixels: Any, edge: Any, last: Any, codes: Any) -> None:
-    """Codes (days * pixels,) of some pixels of a plane (days, all pixels); see ``models.inference._bin``."""
-    rows = codes.size
-    value, at = np.empty(rows, np.float32), np.zeros(rows, np.int32)
+def _gather(plane: Any, pixels: Any, value: Any) -> None:
+    """Values (days * pixels,) of some pixels of a plane (days, all pixels), day after day."""
     for day in range(plane.shape[0]):
         for i in range(pixels.size):
             value[day * pixels.size + i] = plane[day, pixels[i]]
-    half = np.int32((edge.size + 1) // 2)
-    while half > 0:
-        for i in range(rows):
-            at[i] += half if edge[at[i] + half - 1] <= value[i] else np.int32(0)
-        half //= 2
-    for i in range(rows):
-        codes[i] = last + 1 if np.isnan(value[i]) else min(at[i], last)
 
 
 @jit
@@ -291,6 +283,9 @@ class GridPredictor:
     ) -> NDArray[np.uint16]:
         """Shared codes of the predictors of a kind, (predictors, size)."""
         codes = np.empty((len(self._own[kind]), size), np.uint16)
+        value = np.empty(size, np.float32)
         for feature, row in zip(self._own[kind], codes, strict=True):
-            _bin_plane(features[int(feature)], pixels, engine._padded[feature], engine._size[feature], row)
+            _gather(features[int(feature)], pixels, value)
+            # Called from here, not from a kernel: Numba's cache would not see a change in the other module.
+            count_edges(value, engine._padded[feature], engine._size[feature], row)
         return codes

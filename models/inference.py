@@ -51,25 +51,31 @@ def jit(kernel: Callable[..., None]) -> Callable[..., None]:
 
 
 @jit
-def _bin(X: Any, edges: Any, size: Any, codes: Any) -> None:
-    """Codes (features, rows) of X (rows, features): how many edges are <= x; size + 1 where x is missing.
+def count_edges(value: Any, edge: Any, last: Any, codes: Any) -> None:
+    """Codes of the values of a feature: how many of its edges are <= it; ``last`` + 1 where it is missing.
 
-    ``edges`` is padded with infinity to 2^k - 1 columns, so that every search takes the same k steps.
+    ``edge`` holds ``last`` edges and infinity up to 2^k - 1, so that every search takes the same k steps.
     """
+    rows = value.size
+    at = np.zeros(rows, np.int32)
+    half = np.int32((edge.size + 1) // 2)
+    while half > 0:
+        for i in range(rows):
+            at[i] += half if edge[at[i] + half - 1] <= value[i] else np.int32(0)
+        half //= 2
+    for i in range(rows):
+        codes[i] = last + 1 if np.isnan(value[i]) else min(at[i], last)
+
+
+@jit
+def _bin(X: Any, edges: Any, size: Any, codes: Any) -> None:
+    """Codes (features, rows) of X (rows, features); the edges of each feature as ``count_edges`` has them."""
     rows = X.shape[0]
-    value, at = np.empty(rows, np.float32), np.empty(rows, np.int32)
+    value = np.empty(rows, np.float32)
     for feature in range(edges.shape[0]):
-        edge, last = edges[feature], size[feature]
         for i in range(rows):
             value[i] = X[i, feature]
-        at[:] = 0
-        half = np.int32((edge.size + 1) // 2)
-        while half > 0:
-            for i in range(rows):
-                at[i] += half if edge[at[i] + half - 1] <= value[i] else np.int32(0)
-            half //= 2
-        for i in range(rows):
-            codes[feature, i] = last + 1 if np.isnan(value[i]) else min(at[i], last)
+        count_edges(value, edges[feature], size[feature], codes[feature])
 
 
 @jit

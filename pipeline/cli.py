@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline import cloud_commands, local_commands, options
+from pipeline import cloud_commands, local_commands, options, score_commands
 from pipeline.errors import USER_MISTAKES, ConfigError, DataError, GeeSmapError, of_gee
 from pipeline.options import DEFAULT_WORKDIR, Engine, Json, OptionalWork, Work
 from pipeline.work.workdir import WorkDir
@@ -48,6 +48,7 @@ app = typer.Typer(
 )
 app.add_typer(local_commands.app, name="local")
 app.add_typer(cloud_commands.app)
+app.add_typer(score_commands.app)
 
 
 def _show_version(wanted: bool) -> None:
@@ -306,62 +307,6 @@ def _predict_maps(work: WorkDir, scheduler: str | None, workers: int | None, as_
     terminal.show_rows("Maps", done.rows())
     terminal.show_notes(done.notes())
     terminal.show(f"images       {work.images}\nnext         gee-smap publish --workdir {work.root}")
-
-
-@app.command(
-    epilog="Example: gee-smap validate --predictions p.parquet --insitu stations.csv --out validation"
-)
-def validate(
-    insitu: Annotated[Path, typer.Option(help="Parquet or CSV with station, date and insitu (m³/m³).")],
-    predictions: Annotated[
-        Path | None, typer.Option(help="What predict wrote, with station or cell and date.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder to write.")] = None,
-    workdir: OptionalWork = None,
-    minimum_pairs: Annotated[int, typer.Option(min=3, help="Stations with fewer pairs are not scored.")] = 10,
-    confidence: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of every interval.")] = 0.95,
-    as_json: Json = False,
-) -> None:
-    """Score predictions, or the maps of a work directory, at stations, beside raw SMAP on the same pairs."""
-    from pipeline import terminal
-    from pipeline.scores.validate import validate as validate_
-
-    if predictions is None and workdir is not None:
-        from pipeline.scores.scoring import predict_at
-
-        predictions = predict_at(options.opened(workdir), insitu)
-    table, folder = options.paths(workdir, predictions=(predictions, "predictions"), out=(out, "validation"))
-    done = validate_(table, insitu, folder, minimum_pairs=minimum_pairs, confidence=confidence)
-    if options.say(as_json, done.summary):
-        return
-    terminal.show_rows("Against in-situ soil moisture, on identical pairs", done.rows())
-    terminal.show_notes(done.notes)
-    terminal.show(f"tables and figures  {folder}")
-
-
-@app.command(epilog="Example: gee-smap explain --model model --samples cells.parquet --out explanation")
-def explain(
-    model: Annotated[Path | None, typer.Option(help="A model folder.")] = None,
-    samples: Annotated[Path | None, typer.Option(help="The table it was trained on.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder to write.")] = None,
-    workdir: OptionalWork = None,
-    split: Annotated[str, typer.Option(help="How the rows explained are held out.")] = "spatial",
-    as_json: Json = False,
-) -> None:
-    """Explain each partition's stack by SHAP values on rows held out from it."""
-    from pipeline import terminal
-    from pipeline.learning.explain import explain_model
-
-    folder, table, told = options.paths(
-        workdir, model=(model, "model"), samples=(samples, "samples"), out=(out, "explanation")
-    )
-    with terminal.progress() as report:
-        done = explain_model(folder, table, told, split_name=split, report=report)
-    if options.say(as_json, done.summary):
-        return
-    terminal.show_rows("Mean |SHAP value| on held-out rows, m³/m³", done.rows())
-    terminal.show_notes(done.notes)
-    terminal.show(f"tables and figures  {told}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +45,7 @@ from gee.timeseries import Calendar
 from pipeline import study as studies
 from pipeline.cloud.asking import asked
 from pipeline.errors import ConfigError, DataError, of_gee
+from pipeline.progress import Report
 from pipeline.study import Study
 from pipeline.work.manifest import Manifest, Task
 
@@ -52,7 +53,6 @@ NEWEST_WITHIN = dt.timedelta(days=40)  # an archive that stops earlier before th
 RADAR_REPEAT_DAYS = 12  # Sentinel-1's cycle: a place with a newer pass than that misses none
 SMAP_VERSIONS = {"008": catalog.SMAP, "007": catalog.SMAP_007}
 SMAP_BINS = {"morning": target.MORNING, "utc-06-09": target.PAPER_UTC}
-Report = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)

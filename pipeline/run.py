@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -20,16 +19,26 @@ from typing import Any
 import pandas as pd
 
 from models import store
+from models.store import ModelCard
 from pipeline import steps
 from pipeline.cloud.place import Cloud
 from pipeline.errors import ConfigError, DataError
+from pipeline.insitu.daily import Reading
+from pipeline.insitu.matching import Window
+from pipeline.learning.ablation import ablate
+from pipeline.learning.explain import explain_model
 from pipeline.learning.train import train
 from pipeline.maps.mapping import predict_cube
 from pipeline.pages.map_page import MapPage, write_map
-from pipeline.reporting.report import ReportPage, write_report
-from pipeline.scores.scoring import against_truth, validate_maps
+from pipeline.planning import SMAP_BINS
+from pipeline.progress import Report, within
+from pipeline.reporting.page import ReportPage
+from pipeline.reporting.report import write_report
+from pipeline.scores import spatial
+from pipeline.scores.evidence import Asked, of_maps
+from pipeline.scores.simulation import against_truth
 from pipeline.scores.truth import FieldScore
-from pipeline.scores.validate import RECORD
+from pipeline.scores.validated import RECORD
 from pipeline.study import Study
 from pipeline.work.ledger import Ledger
 from pipeline.work.manifest import Manifest
@@ -37,13 +46,9 @@ from pipeline.work.stages import Stages, digest
 from pipeline.work.staging import whole
 from pipeline.work.workdir import WorkDir
 
-Report = Callable[[str, float], None]
 EXAMPLE = "example.toml"
-SHARES = {
-    "export": 0.6, "train": 0.2, "predict": 0.05, "publish": 0.05,
-    "validate": 0.05, "map": 0.03, "report": 0.02,
-}  # fmt: skip
-"""Of the whole, as the example takes them; only the progress display rests on it."""
+Made = tuple[bool, str]
+"""Whether a stage had to do anything, and what came of it in a line."""
 
 
 @dataclass(frozen=True)
@@ -113,28 +118,6 @@ class Run:
         ]  # fmt: skip
 
 
-@dataclass
-class _Progress:
-    """Passes on the share of each stage as its share of the whole, and keeps time."""
-
-    report: Report
-    before: float = 0.0
-    stages: list[Stage] = field(default_factory=list)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[tuple[Report, Callable[[bool, str], None]]]:
-        began, share = time.monotonic(), SHARES[name]
-        said: list[tuple[bool, str]] = []
-        self.report(name, self.before)
-        yield (
-            lambda what, part: self.report(f"{name}: {what}", self.before + share * min(part, 1.0)),
-            lambda made, text: said.append((made, text)),
-        )
-        self.before += share
-        [(made, text)] = said
-        self.stages.append(Stage(name, made, time.monotonic() - began, text))
-
-
 def begin(work: WorkDir, study_file: Path | None) -> Study:
     """Put the study into its work directory, with the files that it names.
 
@@ -201,65 +184,174 @@ def run(
     Raises:
         GeeSmapError: of the stage that failed; what was done stays.
     """
-    study = begin(work, study_file)
-    collection = cloud.collection(study.name)
+    chain = _Chain(begin(work, study_file), work, cloud, stations, checkpoints)
+    done: list[Stage] = []
+    before = 0.0
     with Ledger(work.ledger) as ledger, ledger.run("run"):
-        progress, notes, stages = _Progress(report), list[str](), Stages(work.stages)
-        with progress.stage("export") as (told, said):
-            prepared = steps.prepare(
-                study, work, cloud, told, detach=False, via="gcs", checkpoints=checkpoints
-            )
-            manifest = prepared.manifest
-            notes += prepared.notes()
-            said(prepared.made, prepared.title())
-        with progress.stage("train") as (told, said):
-            inputs = _training(work, study)
-            made = not stages.done("train", inputs, work.model)
-            if made:
-                notes += train(work.samples, work.study, work.model, report=told).notes
-                stages.record("train", inputs)
-            card = store.read_card(work.model)
-            said(made, f"{len(card.stacks)} stacks, {len(card.features)} predictors")
-        with progress.stage("predict") as (told, said):
-            mapped = predict_cube(work.model, work.cube, work.prediction, work.images, told)
-            notes += mapped.told
-            made = bool(mapped.computed or mapped.written)
-            said(made, f"{len(mapped.days)} days of {mapped.pixels:,} pixels")
-        with progress.stage("publish") as (told, said):
-            published = steps.publish_maps(work, cloud, told)
-            said(set(published.outcomes.values()) != {"unchanged"}, published.title())
-        with progress.stage("validate") as (told, said):
-            maps = digest(work.images)
-            truth, measured, made = against_truth(study, work, manifest, stages, maps, told)
-            measured = stations or measured
-            if measured is None:
-                said(made, "no stations given (--stations)")
-            else:
-                inputs = digest(measured, maps)
-                try:
-                    if not stages.done("validate", inputs, work.validation / RECORD):
-                        validate_maps(work, measured)
-                        stages.record("validate", inputs)
-                        made = True
-                    said(made, str(work.validation))
-                except DataError as error:
-                    # The maps are as good as before, and the report says what is lacking.
-                    notes.append(f"Not validated at stations: {error}")
-                    said(made, "not validated at stations: see the notes")
-        with progress.stage("map") as (told, said):
-            page = write_map(
-                work.prediction, work.cube, manifest, work.map, told, smap=work.samples, stations=measured
-            )
-            said(page.made, str(page.path))
-        with progress.stage("report") as (told, said):
-            document = write_report(work, told)
-            said(document.made, str(document.path))
-        report("done", 1.0)
-    scores = pd.DataFrame([dict(row) for row in card.scores])
-    return Run(
-        work, manifest, collection, tuple(progress.stages), scores, truth, page, document,
-        tuple(dict.fromkeys(notes)),
-    )  # fmt: skip
+        for name, (share, stage) in STAGES.items():
+            began = time.monotonic()
+            report(name, before)
+            made, said = stage(chain, within(_named(name, report), before, before + share))
+            done.append(Stage(name, made, time.monotonic() - began, said))
+            before += share
+    report("done", 1.0)
+    return chain.result(tuple(done))
+
+
+def _named(stage: str, report: Report) -> Report:
+    return lambda what, share: report(f"{stage}: {what}", share)
+
+
+@dataclass
+class _Chain:
+    """The stages of a run, and what those that come later need of those before.
+
+    Attributes:
+        study: of the work directory.
+        work: the work directory.
+        cloud: the engine, with bucket and assets.
+        stations: a table of in-situ soil moisture; of a simulation its own, once that is made.
+        checkpoints: whether sources are kept as assets.
+        notes: what a user should know.
+    """
+
+    study: Study
+    work: WorkDir
+    cloud: Cloud
+    stations: Path | None
+    checkpoints: bool
+    notes: list[str] = field(default_factory=list)
+    truth: tuple[FieldScore, ...] = ()
+    manifest: Manifest = field(init=False)
+    card: ModelCard = field(init=False)
+    page: MapPage = field(init=False)
+    document: ReportPage = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.stages = Stages(self.work.stages)
+
+    def export(self, report: Report) -> Made:
+        """Images and tables, the cube and the samples."""
+        prepared = steps.prepare(
+            self.study, self.work, self.cloud, report, detach=False, via="gcs", checkpoints=self.checkpoints
+        )
+        self.manifest = prepared.manifest
+        self.notes += prepared.notes()
+        return prepared.made, prepared.title()
+
+    def train(self, report: Report) -> Made:
+        """The stacks."""
+        inputs = _training(self.work, self.study)
+        made = not self.stages.done("train", inputs, self.work.model)
+        if made:
+            self.notes += train(self.work.samples, self.work.study, self.work.model, report=report).notes
+            self.stages.record("train", inputs)
+        self.card = store.read_card(self.work.model)
+        return made, f"{len(self.card.stacks)} stacks, {len(self.card.features)} predictors"
+
+    def predict(self, report: Report) -> Made:
+        """The maps."""
+        work = self.work
+        mapped = predict_cube(work.model, work.cube, work.prediction, work.images, report)
+        self.notes += mapped.told
+        return bool(mapped.computed or mapped.written), f"{len(mapped.days)} days of {mapped.pixels:,} pixels"
+
+    def publish(self, report: Report) -> Made:
+        """The maps as a collection."""
+        published = steps.publish_maps(self.work, self.cloud, report)
+        return set(published.outcomes.values()) != {"unchanged"}, published.title()
+
+    def validate(self, report: Report) -> Made:
+        """Scores against the truth of a simulation, and at stations."""
+        work, maps = self.work, digest(self.work.images)
+        self.truth, simulated, made = against_truth(
+            self.study, work, self.manifest, self.stages, maps, within(report, 0, 0.3)
+        )
+        self.stations = self.stations or simulated
+        if self.stations is None:
+            return made, "no stations given (--stations)"
+        inputs = digest(self.stations, maps)
+        try:
+            if not self.stages.done("validate", inputs, work.validation / RECORD):
+                window = Window.of_bin(SMAP_BINS[self.study.preparation.smap_bin])
+                found = of_maps(
+                    work, self.stations, Reading(window), Asked(rain=True), within(report, 0.3, 1)
+                )
+                self.notes += found.notes
+                self.stages.record("validate", inputs)
+                made = True
+        except DataError as error:
+            # The maps are as good as before, and the report says what is lacking.
+            self.notes.append(f"Not validated at stations: {error}")
+            return made, "not validated at stations: see the notes"
+        return made, str(work.validation)
+
+    def ablate(self, report: Report) -> Made:
+        """Scores without some of the predictors."""
+        if not self.study.splits.ablation:
+            return False, "not asked for (splits.ablation)"
+        inputs = _training(self.work, self.study)
+        made = not self.stages.done("ablate", inputs, self.work.ablation)
+        if made:
+            self.notes += ablate(self.work.samples, self.work.study, self.work.ablation, report=report).notes
+            self.stages.record("ablate", inputs)
+        return made, str(self.work.ablation)
+
+    def describe(self, report: Report) -> Made:
+        """How the maps vary in space."""
+        truth = [self.work.truth] if self.work.truth.exists() else []
+        work, inputs = self.work, digest(self.work.images, *truth)
+        made = not self.stages.done("describe", inputs, work.spatial)
+        if made:
+            self.notes += spatial.describe(work, work.spatial, report, rain=spatial.chirps).notes
+            self.stages.record("describe", inputs)
+        return made, str(work.spatial)
+
+    def explain(self, report: Report) -> Made:
+        """What moves the model."""
+        work, inputs = self.work, digest(self.work.model)
+        made = not self.stages.done("explain", inputs, work.explanation)
+        if made:
+            self.notes += explain_model(work.model, work.samples, work.explanation, report=report).notes
+            self.stages.record("explain", inputs)
+        return made, str(work.explanation)
+
+    def map(self, report: Report) -> Made:
+        """The page with the maps."""
+        work = self.work
+        self.page = write_map(
+            work.prediction, work.cube, self.manifest, work.map, report, smap=work.samples,
+            stations=self.stations,
+        )  # fmt: skip
+        return self.page.made, str(self.page.path)
+
+    def report(self, report: Report) -> Made:
+        """The report."""
+        self.document = write_report(self.work, report)
+        return self.document.made, str(self.document.path)
+
+    def result(self, stages: tuple[Stage, ...]) -> Run:
+        """What came of all stages."""
+        return Run(
+            work=self.work, manifest=self.manifest, collection=self.cloud.collection(self.study.name),
+            stages=stages, scores=pd.DataFrame([dict(row) for row in self.card.scores]), truth=self.truth,
+            page=self.page, report=self.document, notes=tuple(dict.fromkeys(self.notes)),
+        )  # fmt: skip
+
+
+STAGES: dict[str, tuple[float, Callable[[_Chain, Report], Made]]] = {
+    "export": (0.45, _Chain.export),
+    "train": (0.1, _Chain.train),
+    "ablate": (0.15, _Chain.ablate),
+    "predict": (0.03, _Chain.predict),
+    "publish": (0.05, _Chain.publish),
+    "validate": (0.09, _Chain.validate),
+    "describe": (0.04, _Chain.describe),
+    "explain": (0.06, _Chain.explain),
+    "map": (0.01, _Chain.map),
+    "report": (0.02, _Chain.report),
+}
+"""In order, with their share of the example's time, on which only the progress display rests."""
 
 
 def _training(work: WorkDir, study: Study) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, Literal
@@ -11,20 +11,21 @@ from typing import Any, Literal
 from pipeline import planning
 from pipeline.cloud.place import Cloud, slug
 from pipeline.cloud.storage import Bucket
-from pipeline.cloud.transfers import StoredObject, Transfer
+from pipeline.cloud.transfers import StoredObject, Transfer, checksum
 from pipeline.cubes.cube import Built, build
 from pipeline.cubes.from_xee import fill_from_xee
-from pipeline.errors import DataError
+from pipeline.errors import ConfigError, DataError
 from pipeline.exporting.export import Exported, Status, export, status
 from pipeline.planning import Planned
-from pipeline.publishing.publish import FOLDER, Published, publish
+from pipeline.progress import Report, within
+from pipeline.publishing.needed import needed
+from pipeline.publishing.publish import Published, publish
 from pipeline.study import Study
 from pipeline.tables.joining import Joined, join_samples
 from pipeline.work.ledger import Ledger
-from pipeline.work.manifest import Manifest
+from pipeline.work.manifest import Manifest, Task
 from pipeline.work.workdir import WorkDir
 
-Report = Callable[[str, float], None]
 SUFFIX = len(".tif")  # ".csv" is as long
 Via = Literal["gcs", "xee"]
 SHARD = re.compile(r"\d{10}-\d{10}$")
@@ -91,13 +92,32 @@ def planned(
 
 
 def exported(plan: Planned, work: WorkDir, cloud: Cloud, report: Report, *, detach: bool = False) -> Exported:
-    """Export what is not exported yet; see ``pipeline.exporting.export``."""
-    bucket, manifest = cloud.bucket, plan.manifest()
+    """Export what is not exported yet, or whose files are lost; see ``pipeline.exporting.export``.
+
+    A bucket may have a rule that deletes what is old, and a person a reason to empty it.
+    """
+    bucket, prefix, manifest = cloud.bucket, slug(plan.study.name), plan.manifest()
     if not work.manifest.exists():  # status and cancel start from it while this goes on
         manifest.write(work.manifest)
-    done = export(plan.plan, manifest, work, bucket.name, slug(plan.study.name), report, detach=detach)
+    _plan_lost_again((*manifest.tasks, *Manifest.read(work.manifest).tasks), work, bucket, prefix)
+    done = export(plan.plan, manifest, work, bucket.name, prefix, report, detach=detach)
     done.manifest.write(work.manifest)
     return done
+
+
+def _plan_lost_again(tasks: Iterable[Task], work: WorkDir, bucket: Bucket, prefix: str) -> None:
+    """Plan those of the tasks again that were done and whose files are lost."""
+    with Ledger(work.ledger) as ledger:
+        rows = {task.task: ledger.task(task.task) for task in tasks if task.kind != "asset"}
+        done = {
+            name: row
+            for name, row in rows.items()
+            if row is not None
+            and row.state == "succeeded"
+            and row.destination.partition(" ")[0] == bucket.uri(prefix)  # " (simulated)" may follow
+        }
+        for name in _missing(_objects(bucket, prefix, done), work, ledger) if done else ():
+            ledger.again(done[name], "its files were lost")
 
 
 def prepare(
@@ -116,8 +136,13 @@ def prepare(
         checkpoints: keep sources at 1 km as assets, so that their own pixels are read once.
 
     Raises:
+        ConfigError: ``detach`` with ``xee``, whose pixels this program asks for itself.
         GeeSmapError: of the step that failed; what was done stays.
     """
+    if detach and via == "xee":
+        raise ConfigError(
+            "--detach leaves tasks to the engine, and --via xee has none for the cube: give one of them."
+        )
     if (longer := _extended(study, work)) is not None:
         done = status(work)
         return _made(longer, done, work, cloud, within(report, 0.85, 1.0))
@@ -157,16 +182,11 @@ def _extended(study: Study, work: WorkDir) -> Manifest | None:
     if not work.manifest.exists() or study.period is None:
         return None
     found = Manifest.read(work.manifest)
-    return found if found.study_hash == study.hash and found.end > study.period.end else None
-
-
-def within(report: Report, first: float, last: float) -> Report:
-    """A step's report as a part of the whole's: its share from ``first`` to ``last``."""
-    return lambda what, share: report(what, first + (last - first) * min(share, 1.0))
+    return found if found.is_longer_than(study.hash, study.period.end) else None
 
 
 def download(work: WorkDir, manifest: Manifest, cloud: Cloud, report: Report) -> Transfer:
-    """Fetch the files that a study's tasks have written.
+    """Fetch the files that a study's tasks have written, and that are not here yet.
 
     Args:
         work: the work directory.
@@ -175,19 +195,38 @@ def download(work: WorkDir, manifest: Manifest, cloud: Cloud, report: Report) ->
         report: told what is being done and the share of it that is done.
 
     Raises:
-        DataError: a task has no file in the bucket.
+        DataError: a task has no file in the bucket, nor here.
         StorageError: the bucket does not answer, or the disk is full.
     """
     bucket, prefix = cloud.bucket, slug(manifest.study)
-    names = _objects(bucket, prefix, manifest)
-    if lacking := sorted(task for task, found in names.items() if not found):
-        raise DataError(
-            f"{bucket.uri(prefix)} holds no file of {', '.join(lacking[:3])}"
-            f"{f' and {len(lacking) - 3} more' if len(lacking) > 3 else ''}: gee-smap export makes them"
-        )
+    names = _objects(bucket, prefix, _writing(manifest))
     every = sorted(name for found in names.values() for name in found)
     with Ledger(work.ledger) as ledger:
+        if lacking := sorted(_missing(names, work, ledger)):
+            raise DataError(
+                f"{bucket.uri(prefix)} holds no file of {', '.join(lacking[:3])}"
+                f"{f' and {len(lacking) - 3} more' if len(lacking) > 3 else ''}: gee-smap export makes them "
+                "(those of days that an update added, only a new work directory with a longer period)"
+            )
         return bucket.download(every, work.exports, report, ledger)
+
+
+def _missing(names: Mapping[str, Collection[str]], work: WorkDir, ledger: Ledger) -> set[str]:
+    """The tasks whose files are lost: not in the bucket, and not here as they were fetched.
+
+    Args:
+        names: of the objects in the bucket, by task.
+        work: with the files.
+        ledger: knows what was fetched.
+    """
+    lost = {task for task, found in names.items() if not found}
+    fetched: dict[str, list[bool]] = {}
+    for row in ledger.objects() if lost else ():
+        task = _task(row.name, lost)
+        if task is not None and row.crc32c is not None and row.state == "downloaded":
+            path = work.exports / PurePosixPath(row.name).name
+            fetched.setdefault(task, []).append(path.is_file() and checksum(path) == row.crc32c)
+    return {task for task in lost if not fetched.get(task) or not all(fetched[task])}
 
 
 def publish_maps(
@@ -206,21 +245,31 @@ def leftovers(work: WorkDir, cloud: Cloud) -> tuple[Bucket, tuple[StoredObject, 
 
     Raises:
         DataError: there is no plan.
+        AuthError: the bucket or a collection may not be looked at.
+        EngineError: Earth Engine does not answer.
         StorageError: the bucket does not answer.
     """
     manifest = Manifest.read(work.manifest)
     bucket, prefix = cloud.bucket, slug(manifest.study)
-    keep = {name for found in _objects(bucket, prefix, manifest).values() for name in found}
-    kept = keep | {stored.name for stored in bucket.listing(f"{prefix}/{FOLDER}/")}
-    return bucket, bucket.leftovers(prefix, kept)
+    keep = {name for found in _objects(bucket, prefix, _writing(manifest)).values() for name in found}
+    return bucket, bucket.leftovers(prefix, keep | needed(work, bucket, prefix))
 
 
-def _objects(bucket: Bucket, prefix: str, manifest: Manifest) -> dict[str, list[str]]:
-    """The objects of each task that writes files."""
-    found: dict[str, list[str]] = {task.task: [] for task in manifest.tasks if task.kind != "asset"}
+def _writing(manifest: Manifest) -> list[str]:
+    """The tasks that write files."""
+    return [task.task for task in manifest.tasks if task.kind != "asset"]
+
+
+def _objects(bucket: Bucket, prefix: str, tasks: Iterable[str]) -> dict[str, list[str]]:
+    """The objects of each of several tasks."""
+    found: dict[str, list[str]] = {task: [] for task in tasks}
     for stored in bucket.listing(f"{prefix}/"):
-        name = PurePosixPath(stored.name).name[:-SUFFIX]
-        owner = name if name in found else SHARD.sub("", name)
-        if owner in found:
-            found[owner].append(stored.name)
+        if (task := _task(stored.name, found)) is not None:
+            found[task].append(stored.name)
     return found
+
+
+def _task(name: str, tasks: Collection[str]) -> str | None:
+    """Which of several tasks wrote an object, maybe as one of several."""
+    stem = PurePosixPath(name).name[:-SUFFIX]
+    return next((task for task in (stem, SHARD.sub("", stem)) if task in tasks), None)

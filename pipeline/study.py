@@ -45,7 +45,10 @@ PRESETS: dict[str, dict[str, dict[str, object]]] = {
     },
 }
 """What a preset sets where the study itself says nothing."""
-RESERVED = ("cell", "station", "lon", "lat", "date", "partition", "sm", *LAND_COVER)
+RESERVED = (
+    "cell", "station", "lon", "lat", "date", "partition", "sm", "wp", "xgboost", "lightgbm", "catboost",
+    *LAND_COVER,
+)  # fmt: skip
 """Names in a samples table that are neither extra predictors nor carried columns."""
 
 
@@ -284,6 +287,11 @@ class Splits(Section):
         gt=0,
         lt=1,
         description="a number above 0 and below 1, the share held out",
+    )
+
+    ablation: bool = Field(
+        default=False,
+        description="true or false, whether a run scores the splits without date and without place too",
     )
 
     @field_validator("names")

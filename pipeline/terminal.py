@@ -7,7 +7,7 @@ for the result and everything else on standard error.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -21,6 +21,7 @@ from rich.table import Table
 from models.partitioned import WP
 from models.splits import RandomSplit
 from pipeline.learning.train import OVERALL
+from pipeline.progress import Report
 
 RANDOM = RandomSplit.name
 Score = dict[str, Any]
@@ -32,7 +33,7 @@ err = console(stderr=True)
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str, float], None]]:
+def progress() -> Iterator[Report]:
     """A function to be told what is being done and the share of the whole that is done."""
     if not err.is_terminal:
         said: set[str] = set()

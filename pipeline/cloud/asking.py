@@ -11,12 +11,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-import ee
-from googleapiclient.errors import HttpError
-from httplib2 import HttpLib2Error  # type: ignore[import-untyped]
-
 from gee import catalog
-from pipeline.errors import ConfigError, EngineError
+from pipeline.cloud.refusals import Refusal, Verdict
+from pipeline.errors import ConfigError, EngineError, GeeSmapError
 
 _MISSING = re.compile(r"[Aa]sset '([^']+)' not found")
 _OTHER_KIND = re.compile(r"Asset '([^']+)' is not an? (\w+)")
@@ -42,6 +39,8 @@ def asked(thing: Any) -> Any:
 
     Raises:
         ConfigError: it needs an asset that is not there, may not be read or is of another kind.
+        AuthError: credentials have expired, or lack a right.
+        QuotaError: a quota is used up.
         EngineError: the engine refuses for another reason, or does not answer.
     """
     return answered(thing.getInfo)
@@ -51,17 +50,20 @@ def answered(request: Callable[..., Any], *values: Any) -> Any:
     """What the client's function returns; its errors as those of `asked`."""
     try:
         return request(*values)
-    except ee.EEException as error:
-        raise _explained(str(error)) from error
-    except (OSError, HttpError, HttpLib2Error) as error:
-        raise EngineError(f"Earth Engine does not answer: {error}") from error
+    except Exception as error:
+        raise _explained(Refusal.of_request(error)) from error
 
 
-def _explained(text: str) -> ConfigError | EngineError:
+def _explained(refusal: Refusal) -> GeeSmapError:
+    text = refusal.words
     if missing := _MISSING.search(text):
         return ConfigError(f"{missing[1]} does not exist, or you may not read it: {_remedy(missing[1])}.")
     if other := _OTHER_KIND.search(text):
         return ConfigError(f"{other[1]} is no {other[2].lower()}: name one that is.")
+    if refusal.verdict in (Verdict.AUTH, Verdict.RIGHTS, Verdict.QUOTA):
+        return refusal.error("A request was refused", "")
+    if refusal.verdict is Verdict.RETRY:
+        return EngineError(f"Earth Engine does not answer, or not now: {text.rstrip('.')}. Try again later.")
     return EngineError(f"Earth Engine answers: {text}")
 
 

@@ -12,7 +12,7 @@ import re
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,6 +27,7 @@ from pipeline.cloud.place import LOCAL_BUCKET, LOCAL_FOLDER
 from pipeline.cloud.refusals import Refusal, Verdict
 from pipeline.cloud.storage import Bucket, open_bucket
 from pipeline.errors import GeeSmapError
+from pipeline.progress import Report
 from pipeline.study import Settings
 
 READABLE_REGION = "US-CENTRAL1"
@@ -62,7 +63,6 @@ _REGISTERED = {
     "REGISTERED_COMMERCIALLY": "commercial use",
     "REGISTERED_NOT_COMMERCIALLY": "noncommercial use",
 }  # REST reference, ProjectConfig
-Report = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
@@ -269,22 +269,25 @@ def _storage(settings: Settings, connection: Connection) -> list[Check]:
 
 def _writing(bucket: Bucket) -> Check:
     """Whether an object can be written, read and deleted."""
-    folder = f"{TRIED}-{uuid.uuid4().hex[:8]}"
+    folder, unread = f"{TRIED}-{uuid.uuid4().hex[:8]}", None
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "tried.txt"
         path.write_text("gee-smap doctor was here\n", encoding="utf-8")
         try:
             (sent,) = bucket.upload([path], folder, _quiet).objects
-            path.unlink()
-            bucket.download([sent.name], Path(place), _quiet)
         except GeeSmapError as error:
             return Check.failure(WRITING, error)
+        path.unlink()
+        try:
+            bucket.download([sent.name], Path(place), _quiet)
+        except GeeSmapError as error:
+            unread = Check.failure(WRITING, error)
     try:
         bucket.remove([sent.name])
     except GeeSmapError as error:
         failure = Check.failure(WRITING, error)
         return Check(WRITING, "failed", f"{bucket.uri(sent.name)} stays: {failure.detail}", failure.remedy)
-    return Check(WRITING, "ok", "an object was written, read and deleted")
+    return unread or Check(WRITING, "ok", "an object was written, read and deleted")
 
 
 def _location(bucket: Bucket) -> Check:

@@ -8,7 +8,7 @@ on it. A difference is shown, never repaired in silence.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +21,7 @@ from gee.catalog import SMAP, SMAP_007, SOURCES, Source
 from gee.timeseries import DAY_MS, EPOCH
 from pipeline.cloud.asking import asked
 from pipeline.errors import EngineError, GeeSmapError
+from pipeline.progress import Report
 
 LAND = (117.27, 31.86)  # Hefei: where scenes with a footprint are looked up
 ASKED_AT_ONCE = 4  # requests; far below what a project may have
@@ -111,7 +112,7 @@ class Examination:
         return {"sources": [finding.as_dict() for finding in self.findings], "smap_time_stamp": self.stamp}
 
 
-def examine(report: Callable[[str, float], None]) -> Examination:
+def examine(report: Report) -> Examination:
     """Ask the connected engine about every source.
 
     Args:
@@ -149,6 +150,8 @@ def _of_raster(source: Source) -> Finding:
     first, last = (_first(source), _newest(source)) if source.dated else (None, None)
     images = _between(source, first, first) if first else source.collection()
     told = asked(ee.Image(images.first()))
+    if told is None:
+        raise EngineError(f"{source.id} has no image on this engine")
     properties = told.get("properties", {})
     bands = {band["id"]: band for band in told["bands"]}
     shown = bands.get(source.bands[0].name, told["bands"][0])

@@ -15,7 +15,7 @@ from gee import assets
 from gee.connection import LOCAL, Connection, connect
 from pipeline.cloud.asking import answered
 from pipeline.cloud.storage import Bucket, open_bucket
-from pipeline.errors import ConfigError, of_gee
+from pipeline.errors import ConfigError, GeeSmapError, of_gee
 from pipeline.study import Settings
 
 LOCAL_BUCKET = "gee-smap"
@@ -59,18 +59,27 @@ class Cloud:
         """The folder of checkpoints, made where it is not there.
 
         Raises:
-            ConfigError: it may not be looked at.
-            EngineError: it cannot be made.
+            AuthError: it may not be looked at, or made.
+            EngineError: it cannot be made, or Earth Engine does not answer.
         """
         wanted = f"{self.folder}/{CHECKPOINTS}"
         for folder in (*assets.folders_above(wanted), wanted):
             if answered(assets.find, folder) is None:
-                answered(assets.create_folder, folder)
+                _make_folder(folder)
         return wanted
 
     def collection(self, study: str) -> str:
         """The collection that a study's maps are published in."""
         return f"{self.folder}/{slug(study)}"
+
+
+def _make_folder(name: str) -> None:
+    """Make a folder, unless somebody has made it by now."""
+    try:
+        answered(assets.create_folder, name)
+    except GeeSmapError:
+        if answered(assets.find, name) is None:
+            raise
 
 
 def open_cloud(settings: Settings, engine: str | None = None, state: Path | None = None) -> Cloud:

@@ -8,7 +8,6 @@ the other side, and a file takes its name when it is whole. The client tries req
 
 from __future__ import annotations
 
-import json
 import mimetypes
 import os
 import re
@@ -20,7 +19,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import ee
-from ee.oauth import SCOPES
 from google.api_core.exceptions import Conflict, Forbidden, GoogleAPICallError, NotFound
 from google.api_core.retry import Retry
 from google.auth.credentials import AnonymousCredentials, Credentials
@@ -28,15 +26,15 @@ from google.auth.exceptions import GoogleAuthError
 from google.cloud import storage
 from google.cloud.storage.exceptions import DataCorruption
 from google.cloud.storage.retry import DEFAULT_RETRY
-from google.oauth2 import credentials as oauth2
-from google.oauth2 import service_account
 
-from gee.connection import KEY_FILE_SETTING
+from gee.connection import KEY_FILE_SETTING, from_key_file
+from gee.errors import CredentialsError
 from pipeline.cloud.cloud_errors import sentence, told
-from pipeline.cloud.transfers import Counted, Report, StoredObject, Tally, Transfer, checksum, sweep
+from pipeline.cloud.transfers import Counted, StoredObject, Tally, Transfer, checksum
 from pipeline.errors import AuthError, ConfigError, StorageError
+from pipeline.progress import Report
 from pipeline.work.ledger import Ledger, ObjectRow
-from pipeline.work.staging import whole
+from pipeline.work.staging import sweep, whole
 
 RANGE_BYTES = 8 << 20  # of a download
 PIECE_BYTES = 4 << 20  # of an upload: what a cut connection loses at most
@@ -49,8 +47,6 @@ TIMEOUT = (10.0, 30.0)  # seconds to connect, and between two parts of an answer
 SEND_TIMEOUT = (120.0, 60.0)  # urllib3 sends a whole piece under the first of them, be the line ever so slow
 RETRY: Retry = DEFAULT_RETRY.with_timeout(RETRY_SECONDS).with_delay(maximum=16.0)
 BUCKET_NAME = r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]"  # https://cloud.google.com/storage/docs/buckets#naming
-_of_service = service_account.Credentials.from_service_account_file
-_of_user = oauth2.Credentials.from_authorized_user_file
 _REPLACED = (404, 412, 416)  # gone, of another generation, shorter than it was
 _BROKEN_OFF = (400, 404, 410, 412)  # a session that is lost, or one whose last answer was
 
@@ -113,17 +109,12 @@ def _credentials(given: Credentials | str | Path | None, endpoint: str | None) -
         return AnonymousCredentials()  # type: ignore[no-untyped-call]
     path = given or os.environ.get(KEY_FILE_SETTING)
     try:
-        if path:
-            service = json.loads(Path(path).read_text(encoding="utf-8")).get("type") == "service_account"
-            loaded: Credentials = (_of_service if service else _of_user)(str(path), scopes=SCOPES)
-        else:
-            loaded = ee.data.get_persistent_credentials()
-    except (ee.EEException, GoogleAuthError, OSError, ValueError, AttributeError) as error:
-        said = (
-            f"The key file {path} cannot be used: {error}" if path else "There are no credentials for Google."
-        )
-        raise AuthError(f"{said}\nType: gee-smap auth") from error
-    return loaded
+        stored: Credentials = from_key_file(Path(path)) if path else ee.data.get_persistent_credentials()
+    except CredentialsError as error:
+        raise AuthError(f"{error}\nType: gee-smap auth") from error
+    except (ee.EEException, GoogleAuthError, OSError, ValueError) as error:
+        raise AuthError("There are no credentials for Google.\nType: gee-smap auth") from error
+    return stored
 
 
 class _ChangedError(Exception):

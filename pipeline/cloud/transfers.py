@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import IO, Any, Self, TypeVar
 
 import google_crc32c
-import psutil  # type: ignore[import-untyped]
 from google.cloud import storage
+
+from pipeline.progress import Report
 
 READ_BYTES = 1 << 20
 REPORT_SECONDS = 0.3
-Report = Callable[[str, float], None]
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -111,14 +111,6 @@ def checksum(path: Path) -> str:
         while part := file.read(READ_BYTES):
             value.update(part)
     return base64.b64encode(value.digest()).decode("ascii")
-
-
-def sweep(path: Path) -> None:
-    """Remove what processes that are no more have left beside a file (``staging.whole``)."""
-    for beside in path.parent.glob(f".{path.stem}.*{path.suffix}"):
-        number = beside.name.removeprefix(f".{path.stem}.").removesuffix(path.suffix)
-        if number.isdecimal() and not psutil.pid_exists(int(number)):
-            beside.unlink(missing_ok=True)
 
 
 class StoppedError(Exception):

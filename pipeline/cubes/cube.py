@@ -19,14 +19,24 @@ import zarr
 
 from pipeline.cubes import mosaics
 from pipeline.cubes.from_images import Images, images
-from pipeline.cubes.layout import DAYS, SCHEMA, SCHEMA_NAME, SIDE, attributes, create
+from pipeline.cubes.layout import (
+    COMPLETE,
+    DAYS,
+    METADATA,
+    SCHEMA,
+    SCHEMA_NAME,
+    SIDE,
+    attributes,
+    create,
+    name_partitions,
+)
 from pipeline.cubes.mosaics import Pixels
-from pipeline.cubes.writer import Found, Report, Shards, Stretch
+from pipeline.cubes.writer import Found, Shards, Stretch
 from pipeline.errors import DataError
+from pipeline.progress import Report
 from pipeline.work.manifest import Manifest
 
-METADATA = "zarr.json"
-COMPLETE, INPUTS, EMPTY = "complete", "inputs", "without_values"  # attributes
+INPUTS, EMPTY = "inputs", "without_values"  # attributes
 
 
 @dataclass(frozen=True)
@@ -127,7 +137,10 @@ def fill(
     here = _told(out)
     if here and here.get(COMPLETE) == 1 and here.get(INPUTS) == told[INPUTS]:
         if any(here.get(key) != value for key, value in told.items()):  # a study is more than its images
-            zarr.open_group(out, mode="r+").attrs.update(told)
+            with _writing(out):
+                root = zarr.open_group(out, mode="r+")
+                name_partitions(root, manifest)
+                root.attrs.update(told)  # last: until it is there, the next build comes here again
         for stray in (beside, before):  # of a build that was killed
             shutil.rmtree(stray, ignore_errors=True)
         return Built(out, False, days, (f"{out} is there already, made of the same pixels.",))

@@ -26,8 +26,8 @@ from pipeline.cubes.cube import Built, fill
 from pipeline.cubes.from_images import STATIC, covered, images
 from pipeline.cubes.layout import DAILY, STILL
 from pipeline.cubes.mosaics import Pixels, Window
-from pipeline.cubes.writer import Report
 from pipeline.errors import DataError, EngineError
+from pipeline.progress import Report
 from pipeline.work.manifest import Manifest
 
 REQUESTS = 8  # at once; Earth Engine takes 40, and slows down before

@@ -29,6 +29,9 @@ from pipeline.work.manifest import Manifest
 
 SCHEMA = 1
 SCHEMA_NAME = "gee_smap_cube"  # attribute that makes a Zarr store one of ours
+METADATA = "zarr.json"  # file of a Zarr group
+COMPLETE = "complete"  # attribute of a store that is whole: 1
+UNREADABLE = (OSError, ValueError, RuntimeError)  # what Zarr and its codecs raise on damaged files
 DAYS, SIDE, INNER = 32, 256, 64  # of a shard: days and pixels; of a chunk in it: pixels
 COUNT = "count"
 DAILY = (*DYNAMIC, COUNT)  # of each day, in the order of the monthly images
@@ -169,6 +172,11 @@ def create(root: zarr.Group, manifest: Manifest) -> None:
         )  # fmt: skip
     for name in STILL:
         _variable(root, name, ("y", "x"), (height, width), chunks=(SIDE, SIDE))
+    name_partitions(root, manifest)
+
+
+def name_partitions(root: zarr.Group, manifest: Manifest) -> None:
+    """Say which partition each code is, in the words of CF; nothing where there are none."""
     if manifest.partitions:
         root[PARTITION].attrs.update(
             flag_values=list(range(len(manifest.partitions) + 1)),

@@ -25,15 +25,14 @@ from gee.landcover import CLASSES
 from gee.partitions import BAND as PARTITION
 from gee.predictors import DYNAMIC
 from pipeline.cubes.exported import REGION
-from pipeline.cubes.layout import DAILY, DAYS, SIDE, STILL, VARIABLES, slabs, windows
+from pipeline.cubes.layout import DAILY, DAYS, SIDE, STILL, UNREADABLE, VARIABLES, slabs, windows
 from pipeline.cubes.mosaics import Pixels, Window
 from pipeline.errors import DataError
+from pipeline.progress import Report
 from pipeline.work.manifest import Manifest
 
-Report = Callable[[str, float], None]
 WRITTEN = 0.9  # share of the work, before what was written is looked at
 CONFIG: Any = {"write_empty_chunks": True}  # or else a shard of missing values would seem not to be written
-UNREADABLE = (OSError, ValueError, RuntimeError)  # what Zarr and its codecs raise on damaged files
 
 
 class Stretch(Protocol):

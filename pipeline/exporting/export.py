@@ -8,7 +8,7 @@ Limits stand in ``gee.limits``, what a refusal means in ``pipeline.cloud.refusal
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,11 +18,10 @@ from pipeline.cloud.operations import cancel as cancel_operation
 from pipeline.cloud.refusals import Patience
 from pipeline.errors import ConfigError, DataError
 from pipeline.exporting.following import ENDED_BADLY, Following
+from pipeline.progress import Report
 from pipeline.work.ledger import ACTIVE, Ledger, TaskRow
 from pipeline.work.manifest import Manifest
 from pipeline.work.workdir import WorkDir
-
-Report = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
@@ -217,14 +216,26 @@ def cancel(work: WorkDir, names: Collection[str] | None = None, patience: Patien
             raise ConfigError(f"There is no task {', '.join(strange)}: gee-smap status lists them.")
         count = 0
         for row in rows:
-            if row.task not in wanted or row.state not in ("planned", "claimed", *ACTIVE):
-                continue
-            stopped = replace(row, state="cancelled", claimed_by=None, error="as was asked")
-            if ledger.change(row, stopped):  # first, so that nobody who follows it submits it again
-                count += 1
-                if row.operation is not None:
-                    cancel_operation(row.operation, patience or Patience())
+            if row.task in wanted:
+                count += _cancelled(ledger, row, patience or Patience())
         return count
+
+
+def _cancelled(ledger: Ledger, row: TaskRow, patience: Patience) -> bool:
+    """Cancel a task as it is by now; whether there was anything to cancel."""
+    while row.state in ("planned", "claimed", *ACTIVE):
+        stopped = replace(row, state="cancelled", claimed_by=None, error="as was asked")
+        if not ledger.change(row, stopped):  # first, so that nobody who follows it submits it again
+            row = ledger.task(row.task) or row
+            continue
+        if row.operation is not None:
+            try:
+                cancel_operation(row.operation, patience)
+            except BaseException:
+                ledger.change(stopped, row)  # it goes on at the engine, and so can be cancelled again
+                raise
+        return True
+    return False
 
 
 def _opened(work: WorkDir) -> Ledger:

@@ -22,6 +22,7 @@ from gee.exports import Plan, Product
 from pipeline.cloud.operations import Operation, cancel
 from pipeline.cloud.refusals import Patience, Refusal, RefusedError, Verdict, pause
 from pipeline.errors import ConfigError, EngineError
+from pipeline.progress import Report
 from pipeline.work.ledger import ACTIVE, Ledger, TaskRow
 from pipeline.work.manifest import Manifest, Task
 from pipeline.work.workdir import WorkDir
@@ -64,7 +65,7 @@ class Following:
     work: WorkDir
     bucket: str
     prefix: str
-    report: Callable[[str, float], None]
+    report: Report
     ledger: Ledger
     patience: Patience
     submitted: int = 0
@@ -201,13 +202,25 @@ class Following:
             if not isinstance(error, RefusedError):
                 raise
             return self._refused(product, released, error.refusal)
-        if not self.ledger.change(claimed, after):  # cancelled or split meanwhile
-            if after.operation is not None:
-                cancel(after.operation, self.patience)
+        if not self.ledger.change(claimed, after):
+            self._dropped(claimed, after)
             return False
         self.submitted += after.request is not None
         self.adopted += after.request is None
         return True
+
+    def _dropped(self, claimed: TaskRow, after: TaskRow) -> None:
+        """Cancel what was submitted for a task that was cancelled or split meanwhile.
+
+        A process of another machine may also have taken a claim for a dead one's and gone on with the same
+        request, which the engine takes for the same operation: that one is wanted.
+        """
+        now = self.ledger.task(claimed.task)
+        taken_over = now is not None and now.state in ("claimed", *ACTIVE, "succeeded")
+        if now and taken_over and (now.operation == after.operation or now.request == claimed.request):
+            return
+        if after.operation is not None:
+            cancel(after.operation, self.patience)
 
     def _taken(self, product: Product, claimed: TaskRow, *, again: bool) -> TaskRow:
         """A claimed task as the engine has taken it: found there, or submitted.

@@ -93,6 +93,8 @@ def beeswarm(
             s=9,
             color_bar_label="Value of predictor",
         )
+    for points in axes.collections:
+        points.set_rasterized(True)
     axes.tick_params("y", labelsize=10, length=0)
     axes.tick_params("x", labelsize=10)
     axes.set_xlabel(f"SHAP value: effect on soil moisture ({UNIT})", fontsize=10)
@@ -112,7 +114,8 @@ def importance(table: pd.DataFrame, *, simulated: bool) -> Figure:
     """Mean |SHAP value| of the stack by predictor, one bar per partition (Xu et al. 2024, figure 10f).
 
     Args:
-        table: ``partition, predictor, mean_abs_shap_stack, n``; land cover is one predictor.
+        table: ``partition, predictor, n`` and ``mean_abs_shap_stack`` with ``_lower`` and ``_upper``, NaN
+            where there is no interval; land cover is one predictor.
         simulated: mark the figure as simulated.
 
     Returns:
@@ -132,6 +135,10 @@ def importance(table: pd.DataFrame, *, simulated: bool) -> Figure:
         at = np.arange(len(sizes)) + 0.4 - (i + 0.5) * height
         label = f"{'All samples' if partition == WP else partition}, n = {counts[partition]:,}"
         axes.barh(at, sizes[partition], height=0.92 * height, color=colours[i], label=label)
+        own = table[table["partition"] == partition].set_index("predictor").reindex(sizes.index)
+        axes.hlines(
+            at, own["mean_abs_shap_stack_lower"], own["mean_abs_shap_stack_upper"], color="#444444", lw=0.7
+        )
     axes.set_yticks(range(len(sizes)), [spelled(str(name)) for name in sizes.index])
     axes.set_ylim(-0.6, len(sizes) - 0.4)
     axes.tick_params("y", length=0)
@@ -139,7 +146,9 @@ def importance(table: pd.DataFrame, *, simulated: bool) -> Figure:
     axes.grid(visible=True, axis="x")
     heading = None if list(sizes.columns) == [WP] else "Partition"
     figure.legend(loc="outside lower center", ncols=min(bars, 4), frameon=False, title=heading)
-    note = "Held-out rows"
+    note = "Held-out rows; lines: 95 % intervals"
+    if table["mean_abs_shap_stack_lower"].isna().all():
+        note = "Held-out rows"
     if LAND_COVER in sizes.index:
         note += "; the land cover classes are summed in each row"
     headline(figure, "Importance of the predictors in the stack", simulated, note)
@@ -223,7 +232,15 @@ def co_interaction(
     axes.scatter(np.delete(x, known), np.delete(y, known), s=10, color="#bbbbbb", lw=0)
     ends = np.percentile(colour[known], TAILS) if len(known) else (0.0, 1.0)
     drawn = axes.scatter(
-        x[shuffled], y[shuffled], c=colour[shuffled], s=12, cmap="viridis", vmin=ends[0], vmax=ends[1], lw=0
+        x[shuffled],
+        y[shuffled],
+        c=colour[shuffled],
+        s=12,
+        cmap="viridis",
+        vmin=ends[0],
+        vmax=ends[1],
+        lw=0,
+        rasterized=True,
     )
     _missing(axes, y[np.isnan(x)])
     axes.set_xlabel(labelled(found.predictor, units))

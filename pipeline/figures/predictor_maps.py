@@ -23,13 +23,16 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from scipy import ndimage
 
-from gee import grids
+from gee import grids, layers
 from gee.landcover import CLASSES, LAND, TYPES
+from gee.layers import Scale
 from gee.partitions import BAND as PARTITION
 from gee.predictors import DYNAMIC
 from pipeline.columns import PREDICTORS, VARIABLES
 from pipeline.cubes.exported import Day, Land, Mask, Values
 from pipeline.errors import DataError
+from pipeline.figures import palettes
+from pipeline.figures.palettes import colormap
 from pipeline.figures.style import headline, save, styled
 from pipeline.work.staging import whole
 
@@ -39,14 +42,7 @@ TITLES = {
     "dem": "Elevation", "lc": "Land cover", "doy": "Day of year",
 }  # fmt: skip
 UNITS = {"1": "", "m2/m2": "m²/m²", "degC": "°C", "class": "", "d": ""}
-PALETTES = {
-    "ndvi": "YlGn", "ndwi": "YlGnBu", "nsdsi": "YlGnBu", "evi": "YlGn", "vv": "viridis", "vh": "viridis",
-    "lai": "YlGn", "lst": "inferno", "albedo": "magma", "sand": "YlOrBr", "silt": "YlOrBr", "clay": "YlOrBr",
-    "dem": "YlOrBr",
-}  # fmt: skip
 TAIL = 2.0  # percent of the 1 km pixels at either end that share the last colour
-CLASS_COLOURS = ("#0072B2", "#00664B", "#CC79A7", "#F0E442", "#B03A00")
-PARTITION_COLOURS = ("#F0E442", "#E69F00", "#009E73", "#56B4E9", "#CC79A7", "#D55E00")
 WATER = "#1f3b73"
 ANHUI_KM2 = math.fsum(row.paper_km2 for row in TYPES)
 PAPER_SHARES: Mapping[str, int] = MappingProxyType({"HB": 27, "JH": 23, "WX": 12, "YJ": 21, "WN": 17})
@@ -155,7 +151,7 @@ def draw_day(day: Day, out: Path) -> None:
         valid = cells[f"{name}_valid"].to_numpy(np.float64) if name in DYNAMIC else np.isfinite(means) * 1.0
         pixels = np.where(land.region, fine[name], np.nan)
         seen = np.isfinite(pixels[land.region]).mean()
-        colours = _class_colours() if name == "lc" else _colours(PALETTES[name], pixels)
+        colours = _class_colours() if name == "lc" else _colours(layers.SCALES[name], pixels)
         for side, (told, share) in enumerate((("1 km", seen), ("cells", valid.mean()))):
             axes = canvas.map(left + side * (across + GAP), top + HEAD)
             if side == 0:
@@ -246,22 +242,25 @@ def draw_partitions(land: Land, out: Path) -> None:
     _write(figure, out)
 
 
-def _colours(palette: str, pixels: Values) -> Colours:
-    """Colours between percentiles of what is seen, and which ends lie beyond."""
+def _colours(look: Scale, pixels: Values) -> Colours:
+    """A scale's colours between percentiles of what is seen, and which ends lie beyond."""
+    palette = colormap(look)
     seen = pixels[np.isfinite(pixels)]
     if not seen.size:
-        return Colours(mpl.colormaps[palette], Normalize(0, 1), "neither")
+        return Colours(palette, Normalize(0, 1), "neither")
     low, high = (float(limit) for limit in np.percentile(seen, (TAIL, 100 - TAIL)))
     if high - low < 1e-6 * max(1, abs(low)):
         low, high = low - 0.5, high + 0.5
     ends = bool(seen.min() < low), bool(seen.max() > high)
     extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get(ends, "neither")
-    return Colours(mpl.colormaps[palette], Normalize(low, high), extend)
+    return Colours(palette, Normalize(low, high), extend)
 
 
 def _class_colours() -> Colours:
-    codes = len(CLASSES)
-    return Colours(ListedColormap(CLASS_COLOURS), BoundaryNorm(np.arange(codes + 1) - 0.5, codes), "neither")
+    look = layers.LAND_COVER
+    codes = len(look.names)
+    edges = look.first + np.arange(codes + 1) - 0.5
+    return Colours(ListedColormap(palettes.colours(look)), BoundaryNorm(edges, codes), "neither")
 
 
 def _draw_pixels(axes: Axes, land: Land, pixels: Values, colours: Colours) -> Any:
@@ -367,8 +366,8 @@ def _is_anhui(names: Mapping[int, str], area_km2: float) -> bool:
 
 
 def _partition_palette(number: int) -> Values:
-    if number <= len(PARTITION_COLOURS):
-        return np.array([mpl.colors.to_rgb(colour) for colour in PARTITION_COLOURS[:number]])
+    if number <= len(layers.QUALITATIVE):
+        return np.array([mpl.colors.to_rgb(f"#{colour}") for colour in layers.QUALITATIVE[:number]])
     return np.asarray(mpl.colormaps["viridis"](np.linspace(0.15, 1, number))[:, :3], np.float64)
 
 

@@ -1,32 +1,34 @@
 """A picture of the local engine's simulated sources over Anhui on one day, fetched by the real client.
 
 It is how a reader judges whether the simulation looks like its sensors: what they show is asked with
-``ee.data.computePixels``, like any user's picture. Bands, scales and grids as in ``gee.catalog``.
+``ee.data.computePixels``, like any user's picture, with the scales, fill codes and bins of ``gee``.
 """
 
 from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import ee
-import matplotlib as mpl
 import numpy as np
 from affine import Affine
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from gee import grids
+from gee import catalog, grids, indices, observations, statics, target
+from gee.layers import SCALES, SOIL_MOISTURE, Scale
+from pipeline.figures.palettes import colormap
 from pipeline.figures.style import save, styled
+from pipeline.progress import Report
 
 FILL = -9999.0
+MISSING = "#c8d3dc"  # none of the palettes' colours
 CRS = "EPSG:32650"
 ORIGIN = (279_000, 3_852_000)  # upper left corner of Anhui's 9 km grid in UTM 50N, metres
 EXTENT = (495_000, 612_000)  # width and height of that grid, metres
-SMAP_BIN_HOURS = 3
 
 
 @dataclass(frozen=True)
@@ -34,59 +36,46 @@ class Panel:
     """One source of the picture.
 
     Args:
-        title: with the unit.
-        image: one band, from the first moment of the day.
-        limits: of the colours.
-        colours: of matplotlib.
+        title: without the unit, which the scale has.
+        image: one band in the scale's unit, from the first moment of the day.
+        scale: of the colours.
     """
 
     title: str
     image: Callable[[ee.Date], ee.Image]
-    limits: tuple[float, float]
-    colours: str
-
-
-def _first(collection: str, begin: ee.Date, end: ee.Date) -> ee.Image:
-    return ee.Image(ee.ImageCollection(collection).filterDate(begin, end).first())
+    scale: Scale
 
 
 def _ndvi(day: ee.Date) -> ee.Image:
-    composites = ee.ImageCollection("MODIS/061/MOD09A1")
-    reflectance = composites.filterDate(day.advance(-7, "day"), day.advance(1, "day")).first()
-    return ee.Image(reflectance.normalizedDifference(["sur_refl_b02", "sur_refl_b01"]))
+    """Of the composite whose eight days hold the day, clouds and all."""
+    held = catalog.REFLECTANCE.collection().filterDate(day.advance(-7, "day"), day.advance(1, "day"))
+    red, nir = (indices.MODIS_BANDS[role] for role in ("red", "nir"))
+    seen = catalog.scaled(ee.Image(held.first()), catalog.REFLECTANCE, [red, nir])
+    return indices.ndvi(seen.select([red, nir], ["red", "nir"]))
 
 
 def _temperature(day: ee.Date) -> ee.Image:
-    image = _first("MODIS/061/MOD11A1", day, day.advance(1, "day"))
-    return ee.Image(image.select("LST_Day_1km").multiply(0.02).subtract(273.15))
+    seen = catalog.scaled(_of_day(catalog.LST, day), catalog.LST, ["LST_Day_1km"])
+    return ee.Image(seen.subtract(observations.ZERO_CELSIUS))
 
 
 def _backscatter(day: ee.Date) -> ee.Image:
-    scenes = ee.ImageCollection("COPERNICUS/S1_GRD").filterDate(day.advance(-6, "day"), day.advance(6, "day"))
+    scenes = catalog.SENTINEL1_DB.collection().filterDate(day.advance(-6, "day"), day.advance(6, "day"))
     ascending = ee.Filter.eq("orbitProperties_pass", "ASCENDING")
     return ee.Image(scenes.filter(ascending).select("VV").mosaic())
 
 
-def _coarse_moisture(day: ee.Date) -> ee.Image:
-    bin_end = day.advance(SMAP_BIN_HOURS, "hour")
-    return ee.Image(_first("NASA/SMAP/SPL4SMGP/008", day, bin_end).select("sm_surface"))
-
-
-def _truth(day: ee.Date) -> ee.Image:
-    return ee.Image(_first("simulated/truth/soil_moisture_1km", day, day.advance(1, "day")).select("sm"))
-
-
-def _elevation(day: ee.Date) -> ee.Image:
-    return ee.Image("CGIAR/SRTM90_V4")
+def _of_day(source: catalog.Source, day: ee.Date) -> ee.Image:
+    return ee.Image(source.collection().filterDate(day, day.advance(1, "day")).first())
 
 
 PANELS = (
-    Panel("MOD09A1: NDVI", _ndvi, (0, 0.9), "YlGn"),
-    Panel("MOD11A1: day LST under clear sky (°C)", _temperature, (15, 45), "inferno"),
-    Panel("Sentinel-1: VV, ascending, 12 days (dB)", _backscatter, (-20, -2), "gray"),
-    Panel("SMAP L4: sm_surface (m³/m³)", _coarse_moisture, (0.05, 0.5), "YlGnBu"),
-    Panel("Truth: soil moisture 1 km (m³/m³)", _truth, (0.05, 0.5), "YlGnBu"),
-    Panel("SRTM: elevation (m)", _elevation, (0, 1500), "YlOrBr"),
+    Panel("MOD09A1: NDVI", _ndvi, SCALES["ndvi"]),
+    Panel("MOD11A1: day LST under clear sky", _temperature, replace(SCALES["lst"], low=15)),
+    Panel("Sentinel-1: VV, ascending, 12 days", _backscatter, SCALES["vv"]),
+    Panel("SMAP L4: sm_surface", lambda day: target.smap_image(day, catalog.SMAP), SOIL_MOISTURE),
+    Panel("Truth: soil moisture 1 km", lambda day: _of_day(catalog.TRUTH, day), SOIL_MOISTURE),
+    Panel("SRTM: elevation", lambda day: statics.elevation(), SCALES["dem"]),
 )
 
 
@@ -104,7 +93,7 @@ def pixels(image: ee.Image, metres: int) -> NDArray[np.float32]:
 
 
 @styled
-def draw(day: datetime.date, out: Path, metres: int, tell: Callable[[str, float], None]) -> dict[str, float]:
+def draw(day: datetime.date, out: Path, metres: int, tell: Report) -> dict[str, float]:
     """Write the picture of a day.
 
     Args:
@@ -125,13 +114,15 @@ def draw(day: datetime.date, out: Path, metres: int, tell: Callable[[str, float]
         values = pixels(panel.image(moment), metres)
         shares[source] = float(np.isfinite(values).mean())
         axes = figure.add_subplot(2, 3, place + 1)
-        colours = mpl.colormaps[panel.colours].with_extremes(bad="#c8d3dc")
+        scale = panel.scale
+        colours = colormap(scale).with_extremes(bad=MISSING)
+        unit = f" ({scale.unit})" if scale.unit else ""
         left, top = ORIGIN[0] / 1000, ORIGIN[1] / 1000
         drawn = axes.imshow(
-            values, cmap=colours, vmin=panel.limits[0], vmax=panel.limits[1], interpolation="nearest",
+            values, cmap=colours, vmin=scale.low, vmax=scale.high, interpolation="nearest",
             extent=(left, left + EXTENT[0] / 1000, top - EXTENT[1] / 1000, top),
         )  # fmt: skip
-        axes.set_title(f"{panel.title}\n{shares[source]:.0%} of pixels valid")
+        axes.set_title(f"{panel.title}{unit}\n{shares[source]:.0%} of pixels valid")
         axes.set_xlabel("UTM 50N east (km)")
         axes.set_ylabel("north (km)")
         figure.colorbar(drawn, ax=axes, shrink=0.8)

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
+from PIL import Image
 from sklearn.base import clone
 
 from models.errors import SampleError
@@ -28,20 +30,20 @@ from models.stack import StackedRegressor
 from models.store import read_card
 from pipeline.errors import ConfigError, DataError
 from pipeline.figures import explanation as figures
-from pipeline.figures.style import save
-from pipeline.learning.train import STUDY_FILE, Report, all_splits, template
+from pipeline.figures.style import DPI, save
+from pipeline.learning.train import STUDY_FILE, all_splits, independent, template
+from pipeline.progress import Report
 from pipeline.study import Study
 from pipeline.tables.samples import feature_units, read_samples, sample_keys
-from pipeline.work.staging import staged, write_json
-
-Progress = Callable[[str], None]
+from pipeline.work.staging import read_back, staged, with_nan, write_json
 
 MAX_ROWS = 2000  # held-out rows explained per partition: more make no figure clearer
 RECORD = "explain.json"
+IMPORTANCE = "importance.csv"
 PAIR = ("lst", "dem")  # Xu et al. 2024, figure 11
 KEYS = ("cell", "lon", "lat", "date")  # carried into the tables of SHAP values
 STACK = "stack"
-OF_A_PARTITION = re.compile(r"(shap|beeswarm|dependence|lst-dem)-[^/\\]+\.(parquet|png)")
+OF_A_PARTITION = re.compile(r"(shap|beeswarm|dependence|lst-dem)-[^/\\]+\.(parquet|png|svg)")
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,9 @@ class PartitionExplained:
         n_held_out: rows held out; ``explanation`` has all of them or a sample.
         explanation: SHAP values on held-out rows.
         keys: cell, place and day of those rows.
+        ranking: the predictors, the most important first, with intervals that draw whole blocks of rows.
         scores: of the refitted stack on those rows: SHAP values of a model without skill explain nothing.
+        drawn: what a block is.
         pair: the interaction of LST and DEM, None where one of them is no predictor.
     """
 
@@ -63,13 +67,10 @@ class PartitionExplained:
     n_held_out: int
     explanation: Explanation
     keys: pd.DataFrame
+    ranking: Sequence[Importance]
     scores: Scores
+    drawn: str
     pair: Interaction | None
-
-    @property
-    def ranking(self) -> list[Importance]:
-        """The predictors, the most important first."""
-        return ranking(self.explanation)
 
     def values(self) -> pd.DataFrame:
         """SHAP values as a table: one row per held-out row and member, the stack included.
@@ -91,16 +92,19 @@ class ExplainResult:
     """What ``explain`` found and wrote.
 
     Attributes:
-        importance: mean |SHAP value| by partition and predictor, as in ``importance.csv``.
+        importance: mean |SHAP value| by partition and predictor, as in ``importance.csv``; in the stack with
+            95 % intervals, and how far it is ``behind_first`` of the same partition.
         summary: what ``explain.json`` holds: the split, the rows, weights and scores of each partition.
         files: everything written.
         skipped: partitions that could not be explained, with the reason.
+        pictures: content of the PNGs by file name.
     """
 
     importance: pd.DataFrame
     summary: Mapping[str, Any]
     files: tuple[Path, ...]
     skipped: Mapping[str, str]
+    pictures: Mapping[str, bytes] = field(repr=False)
 
     @property
     def notes(self) -> list[str]:
@@ -124,7 +128,7 @@ def explain_model(
     out: Path,
     *,
     split_name: str = SpatialBlocks.name,
-    report: Report | None = None,
+    report: Report = lambda what, share: None,
 ) -> ExplainResult:
     """Explain the stacks of a model folder on rows held out from them.
 
@@ -149,14 +153,6 @@ def explain_model(
     if split_name not in by_name:
         raise ConfigError(f"no split {split_name!r}; allowed: {', '.join(by_name)}")
     table = read_samples(samples, study, target=True)
-    total = table.frame["partition"].nunique() if "partition" in table.frame else 1
-    begun: list[str] = []
-
-    def progress(what: str) -> None:
-        if report is not None:
-            report(what, len(begun) / total)
-        begun.append(what)
-
     return explain(
         table.frame,
         table.features,
@@ -166,7 +162,7 @@ def explain_model(
         seed=study.model.seed,
         simulated=card.simulated or table.simulated,
         units=feature_units(study),
-        progress=progress,
+        report=report,
     )
 
 
@@ -181,7 +177,7 @@ def explain(
     seed: int = 0,
     simulated: bool,
     units: Mapping[str, str] | None = None,
-    progress: Progress | None = None,
+    report: Report = lambda what, share: None,
 ) -> ExplainResult:
     """Explain the stack of every partition on rows held out from it; write tables and figures.
 
@@ -195,12 +191,12 @@ def explain(
         seed: of that draw.
         simulated: mark the results as simulated.
         units: of predictors that gee-smap does not know, by name.
-        progress: called with a line before each partition.
+        report: told which partition is being explained, and the share that is done.
 
     Returns:
-        The result. ``out`` holds ``importance.csv`` and ``.png``, ``explain.json``, and for each partition
-        ``shap-<partition>.parquet``, ``beeswarm-``, ``dependence-`` and, where both are predictors,
-        ``lst-dem-<partition>.png``.
+        The result. ``out`` holds ``explain.json``, ``importance.csv`` and, as PNG and SVG, its figure; for
+        each partition ``shap-<partition>.parquet`` and the figures ``beeswarm-``, ``dependence-`` and, where
+        both are predictors, ``lst-dem-<partition>``.
 
     Raises:
         DataError: columns are missing, or ``out`` cannot be written.
@@ -209,12 +205,12 @@ def explain(
             partition.
     """
     _check(frame, features)
-    say = progress or (lambda line: None)
     known = frame[frame["sm"].notna()].reset_index(drop=True)
     with staged(out, RECORD, _earlier(out)) as folder:
         parts, skipped = [], {}
-        for name, rows in _partitions(known):
-            say(f"{figures.told(name)}: {len(rows):,} samples")
+        partitions = _partitions(known)
+        for done, (name, rows) in enumerate(partitions):
+            report(f"{figures.told(name)}: {len(rows):,} samples", done / len(partitions))
             try:
                 parts.append(_explained(name, rows, features, split, stack, max_rows, seed))
             except SampleError as error:
@@ -234,7 +230,28 @@ def explain(
         _write(folder, parts, importance, units or {}, simulated=simulated)
         names = sorted([*(path.name for path in folder.iterdir()), RECORD])
         write_json(folder / RECORD, summary | {"files": names})
-    return ExplainResult(importance, summary, tuple(out / name for name in names), skipped)
+    return _load(out)
+
+
+def read(folder: Path) -> ExplainResult | None:
+    """What :func:`explain` left in a folder; None where there is nothing.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    return read_back(folder, RECORD, _load, "explain the model again")
+
+
+def _load(folder: Path) -> ExplainResult:
+    summary = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    importance = pd.read_csv(
+        folder / IMPORTANCE, dtype={"partition": str, "predictor": str}, keep_default_na=False, na_values=[""]
+    )
+    files = tuple(folder / str(name) for name in summary.pop("files"))
+    pictures = {path.name: path.read_bytes() for path in files if path.suffix == ".png"}
+    if not {"partition", "predictor", "rank", f"mean_abs_shap_{STACK}"} <= {*importance}:
+        raise ValueError(f"{IMPORTANCE} lacks columns")
+    return ExplainResult(importance, with_nan(summary), files, summary["skipped"], pictures)
 
 
 def _check(frame: pd.DataFrame, features: Sequence[str]) -> None:
@@ -275,6 +292,7 @@ def _explained(
     if len(held) > max_rows:
         some = np.sort(np.random.default_rng(seed).choice(held, max_rows, replace=False))
     found = shap_values(fitted, X[some], features)
+    blocks = independent(keys, some)
     return PartitionExplained(
         name=name,
         n_fit=len(fit),
@@ -283,7 +301,9 @@ def _explained(
         keys=rows.iloc[some][[key for key in KEYS if key in rows and key not in features]].reset_index(
             drop=True
         ),
-        scores=score(found.stack.prediction, y[some]),
+        ranking=ranking(found, blocks.labels, seed=seed),
+        scores=score(found.stack.prediction, y[some], blocks=blocks.labels, seed=seed),
+        drawn=blocks.kind,
         pair=interaction(found, *PAIR) if set(PAIR) <= set(features) else None,
     )
 
@@ -295,6 +315,11 @@ def _importance(parts: Sequence[PartitionExplained]) -> pd.DataFrame:
             "predictor": one.predictor,
             "rank": one.rank,
             f"mean_abs_shap_{STACK}": one.stack,
+            f"mean_abs_shap_{STACK}_lower": one.size.lower,
+            f"mean_abs_shap_{STACK}_upper": one.size.upper,
+            "behind_first": one.behind.value,
+            "behind_first_lower": one.behind.lower,
+            "behind_first_upper": one.behind.upper,
             **{f"mean_abs_shap_{member}": size for member, size in one.members.items()},
             "n": len(part.explanation),
         }
@@ -312,6 +337,7 @@ def _describe(part: PartitionExplained) -> dict[str, Any]:
         "weights": dict(found.weights),
         "base": {**{name: one.base for name, one in found.members.items()}, STACK: found.stack.base},
         "scores": part.scores.as_dict(),
+        "drawn": part.drawn,
     }
     if part.pair:
         share = part.pair.share
@@ -335,10 +361,10 @@ def _write(
     *,
     simulated: bool,
 ) -> None:
-    importance.to_csv(folder / "importance.csv", index=False, float_format="%.6g")
-    save(figures.importance(importance, simulated=simulated), folder / "importance.png")
+    importance.to_csv(folder / IMPORTANCE, index=False, float_format="%.6g")
+    _draw(figures.importance(importance, simulated=simulated), folder / "importance")
     for part in parts:
-        found, ending = part.explanation, _file_name(part.name)
+        found, ending = part.explanation, file_name(part.name)
         part.values().to_parquet(folder / f"shap-{ending}.parquet", index=False)
         sizes = np.abs(found.stack.shap).mean(axis=0)
         top = [found.names[i] for i in np.argsort(-sizes, kind="stable")[: figures.DEPENDENCE]]
@@ -349,10 +375,24 @@ def _write(
         if part.pair:
             drawn["lst-dem"] = figures.co_interaction(found, part.pair, part.name, units, simulated=simulated)
         for kind, figure in drawn.items():
-            save(figure, folder / f"{kind}-{ending}.png")
+            _draw(figure, folder / f"{kind}-{ending}")
 
 
-def _file_name(partition: str) -> str:
+def _draw(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG and SVG.
+
+    Points stay pixels in both, as thousands of shapes open slowly, and the PNG has 256 colours: a report
+    carries three for each partition, and they look the same at a third of the size.
+    """
+    name = path.with_name(f"{path.name}.png")
+    save(figure, name)
+    with Image.open(name) as picture:
+        few = picture.convert("RGB").quantize(dither=Image.Dither.NONE)
+    few.save(name, optimize=True)
+    figure.savefig(path.with_name(f"{path.name}.svg"), dpi=DPI, bbox_inches="tight", metadata={"Date": None})
+
+
+def file_name(partition: str) -> str:
     """A partition's name as it stands in file names: letters of any script, the rest as in an address."""
     return re.sub(r"[^\w -]", lambda sign: quote(sign[0], safe=""), partition)
 

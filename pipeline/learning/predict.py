@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 from models import store
 from models.store import ModelCard, PredictorCard
 from pipeline.errors import DataError
+from pipeline.learning.extrapolation import beyond_training, edges
 from pipeline.learning.train import STUDY_FILE
 from pipeline.study import Study
 from pipeline.tables.samples import read_samples
-from pipeline.work.staging import whole
-
-NOTABLE_SHARE = 0.01  # of rows outside the range training saw, from which it is worth a note
+from pipeline.tables.writing import WRITERS, write_table
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,9 @@ class Prediction:
     Attributes:
         path: the table written.
         frame: its content: ``cell``, ``lon``, ``lat``, ``date``, ``partition`` where known, ``sm`` of the
-            stack of the row's partition, ``sm_wp``, one ``sm_<learner>`` per member (m³/m³), ``partitioned``
-            (whether the partition has a stack of its own), ``simulated``, and the columns the study carries.
+            stack of the row's partition, ``wp`` of the one without partitions, ``xgboost``, ``lightgbm`` and
+            ``catboost`` of the members (all m³/m³), ``partitioned`` (whether the partition has a stack of its
+            own), ``simulated``, and the columns the study carries.
         notes: what the user should know, one sentence each.
     """
 
@@ -69,13 +69,13 @@ def predict(model: Path, table: Path, out: Path, *, study_file: Path | None = No
     names = frame["partition"].to_numpy(np.str_) if "partition" in frame else None
     found = fitted.predict(X, names)
     frame = frame.drop(columns=[name for name in samples.features if name not in study.samples.keep])
-    frame["sm"], frame["sm_wp"] = found.stack, found.wp
+    frame["sm"], frame["wp"] = found.stack, found.wp
     for member, values in zip(card.stacks[-1].members, found.members.T, strict=True):
-        frame[f"sm_{member.learner}"] = values
+        frame[member.learner] = values
     frame["partitioned"] = found.partitioned
     frame["simulated"] = card.simulated | frame.get("simulated", False)
     write_table(frame, out)
-    notes = [*samples.notes, *_outside(card, X)]
+    notes = [*samples.notes, *beyond_training(_outside(card, X), "rows")]
     if fitted.parts and not found.partitioned.all():
         notes.append(
             f"{(~found.partitioned).sum():,} of {len(frame):,} rows lie in no partition of the model; the "
@@ -98,44 +98,8 @@ def _check_predictors(
     )
 
 
-def beyond_training(predictor: PredictorCard, share: float, of: str) -> str:
-    """What to say of a predictor that leaves the range of training in a share of the rows or pixels."""
-    return (
-        f"{predictor.name} leaves the {predictor.least:.4g}..{predictor.greatest:.4g} of training in "
-        f"{share:.0%} of the {of}; there the prediction stays as at the edge."
-    )
-
-
-def _outside(card: ModelCard, X: NDArray[np.float32]) -> Iterator[str]:
-    """Which predictors leave the range that training saw: trees answer there as at its edge."""
+def _outside(card: ModelCard, X: NDArray[np.float32]) -> Iterator[tuple[PredictorCard, float]]:
+    """Each predictor and the share of rows in which it is beyond what training saw."""
     for predictor, column in zip(card.predictors, X.T, strict=True):
-        share = float(np.mean((column < predictor.least) | (column > predictor.greatest)))
-        if share > NOTABLE_SHARE:
-            yield beyond_training(predictor, share, "rows")
-
-
-def _write_parquet(frame: pd.DataFrame, path: Path) -> None:
-    frame.to_parquet(path, index=False)
-
-
-def _write_csv(frame: pd.DataFrame, path: Path) -> None:
-    frame.to_csv(path, index=False)
-
-
-WRITERS = {".parquet": _write_parquet, ".csv": _write_csv}
-
-
-def write_table(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table whole or not at all.
-
-    Raises:
-        DataError: the file cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole(path) as beside:
-            WRITERS[path.suffix](frame, beside)
-    except OSError as error:
-        raise DataError(
-            f"{path} cannot be written: {error.strerror or error}; name a file in a folder you own"
-        ) from error
+        lowest, highest = edges(predictor)
+        yield predictor, float(np.mean((column < lowest) | (column > highest)))

@@ -7,10 +7,10 @@ is then fitted on all rows. Xu et al. 2024, section 3.3 steps 3 to 5, and table 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -33,16 +33,16 @@ from models.splits import (
 from models.stack import StackedRegressor
 from models.store import ModelCard, PredictorCard
 from pipeline.errors import DataError
+from pipeline.progress import Report
 from pipeline.study import Study
 from pipeline.tables.samples import SampleTable, feature_units, read_samples, sample_keys
 from pipeline.work.staging import without_nan
 
 OVERALL = "all"  # the row of a score table that pools the partitions
 MODELS = ("XGBoost", "LightGBM", "CatBoost", "stack", WP)
+PERIODS, CELLS = "30-day periods", "cells"
 PERIOD_DAYS = 30  # soil moisture a month apart counts as independent where intervals are drawn
 STUDY_FILE, SCORES_CSV, SCORES_JSON = "study.toml", "scores.csv", "scores.json"
-Report = Callable[[str, float], None]
-"""Told what is being fitted, and the share of all rows to be fitted that is done."""
 
 
 @dataclass(frozen=True)
@@ -124,9 +124,13 @@ def train(
     X = table.frame[list(table.features)].to_numpy(np.float32)
     y = table.frame["sm"].to_numpy(np.float32)
 
-    job = _Job(study, X, y, keys, report)
-    scores = job.scores().assign(simulated=table.simulated)
-    model, split = job.final()
+    holdings = [Holding.of(split, keys) for split in splits(study)]
+    progress = Progress(study, report)
+    progress.plan(sum(one.rows for one in holdings) + len(y) * stacks_of(keys))
+    trainer = Trainer(study, X, y, keys, progress)
+    scores = pd.DataFrame([row for one in holdings for row in scored(trainer.held_out(one), trainer)])
+    scores = scores.assign(simulated=table.simulated)
+    model, split, notes = _final(trainer)
     card = ModelCard(
         study=study.name,
         study_hash=study.hash,
@@ -151,16 +155,28 @@ def train(
         raise DataError(
             f"{out} cannot be written: {error.strerror or error}; name a folder you own"
         ) from error
-    return Training(out, card, scores, table, (*table.notes, *job.notes))
+    return Training(out, card, scores, table, (*table.notes, *notes))
 
 
-class _Progress:
-    """Turns the beginnings of stacks and the ends of their fits into a share of the rows to be fitted."""
+class Progress:
+    """Turns the beginnings of stacks and the ends of their fits into a share of the rows to be fitted.
 
-    def __init__(self, total: int, fits: int, report: Report) -> None:
-        self.total, self.fits, self.report = total, fits, report
+    Attributes:
+        stage: what the stacks are fitted for; told before the name of each.
+    """
+
+    def __init__(self, study: Study, report: Report) -> None:
+        self.fits, self.report = len(DEFAULT_LEARNERS) * (study.model.n_folds + 1), report
         self.stage = ""
-        self.before = self.rows = self.done = 0
+        self.total = self.before = self.rows = self.done = 0
+
+    def plan(self, rows: int) -> None:
+        """So many more rows are to be fitted."""
+        self.total += rows
+
+    def skip(self, rows: int) -> None:
+        """So many of the rows planned were fitted in an earlier run."""
+        self.before += rows
 
     def begin(self, name: str, rows: int) -> None:
         """A stack on ``rows`` rows begins; the one before it has ended."""
@@ -176,101 +192,175 @@ class _Progress:
         self.report(f"{self.stage}: {self.name}", min(share, 1.0))
 
 
-class _Job:
-    """One training: the fits it needs, planned ahead so that progress is known, and their scores."""
+def stacks_of(keys: SampleKeys) -> int:
+    """How often each row is fitted: once for WP and, where there are partitions, once for its own."""
+    return 1 if keys.partition is None else 2
+
+
+@dataclass(frozen=True)
+class Holding:
+    """How a split holds rows out of a table.
+
+    Attributes:
+        split: the rule.
+        folds: rows to fit and rows held out; none where the split cannot be made.
+        reason: why it cannot; empty where it can.
+        rows: to be fitted in all.
+    """
+
+    split: Split
+    folds: tuple[Fold, ...]
+    reason: str
+    rows: int
+
+    @classmethod
+    def of(cls, split: Split, keys: SampleKeys) -> Holding:
+        """Lay a split over the samples."""
+        try:
+            folds = tuple(split.outer(keys))
+        except SampleError as error:
+            return cls(split, (), str(error), 0)
+        stacks = 1 if isinstance(split, LeavePartitionOut) else stacks_of(keys)
+        return cls(split, folds, "", stacks * sum(len(fit) for fit, _ in folds))
+
+    @property
+    def whole_only(self) -> bool:
+        """Whether WP alone can predict what is held out."""
+        return isinstance(self.split, LeavePartitionOut)
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """What models say of the rows held out from them.
+
+    Attributes:
+        holding: how they were held out.
+        rows: (n,) which rows of the table were held out and predicted.
+        predicted: name of each of ``MODELS`` -> (n,) m³/m³, NaN in all other rows.
+        reason: why rows were not predicted; empty where all were.
+    """
+
+    holding: Holding
+    rows: NDArray[np.bool_]
+    predicted: Mapping[str, NDArray[np.float32]]
+    reason: str
+
+
+class Trainer:
+    """Fits stacks by a study's recipe on rows of one table.
+
+    Args:
+        study: with the recipe.
+        X: (n, p) predictors.
+        y: (n,) target.
+        keys: where, when and in which partition each row is.
+        progress: told of each stack and each of its fits.
+    """
 
     def __init__(
-        self, study: Study, X: NDArray[np.float32], y: NDArray[np.float32], keys: SampleKeys, report: Report
+        self,
+        study: Study,
+        X: NDArray[np.float32],
+        y: NDArray[np.float32],
+        keys: SampleKeys,
+        progress: Progress,
     ) -> None:
-        self.study, self.X, self.y, self.keys = study, X, y, keys
-        self.notes: list[str] = []
-        self.outer: list[tuple[Split, list[Fold], str]] = []
-        rows = len(y) * self._stacks(whole_only=False)
-        for split in splits(study):
-            try:
-                folds, reason = split.outer(keys), ""
-            except SampleError as error:
-                folds, reason = [], str(error)
-            self.outer.append((split, folds, reason))
-            rows += sum(len(fit) for fit, _ in folds) * self._stacks(_holds_partitions(split))
-        fits = len(DEFAULT_LEARNERS) * (study.model.n_folds + 1)
-        self.progress = _Progress(rows, fits, report)
-        self.template = template(study).set_params(progress=self.progress.tick)
+        self.study, self.X, self.y, self.keys, self.progress = study, X, y, keys, progress
+        self.template = template(study).set_params(progress=progress.tick)
 
-    def _stacks(self, whole_only: bool) -> int:
-        """How often each row is fitted: once for WP and once for its partition."""
-        return 1 if whole_only or self.keys.partition is None else 2
+    def fit(self, rows: NDArray[np.intp], split: Split, *, whole_only: bool = False) -> PartitionedStack:
+        """Fit the stacks of some rows.
 
-    def _fit(self, rows: NDArray[np.intp], split: Split, *, whole_only: bool = False) -> PartitionedStack:
+        Raises:
+            SampleError: they cannot be split.
+        """
         return PartitionedStack.fit(
             self.template, self.X[rows], self.y[rows], self.keys.take(rows), split,
             n_folds=self.study.model.n_folds, fitting=self.progress.begin, whole_only=whole_only,
         )  # fmt: skip
 
-    def scores(self) -> pd.DataFrame:
-        """One row per split, partition and model; a split that cannot be made has its reason."""
-        return pd.DataFrame(
-            [row for split, folds, reason in self.outer for row in self._split(split, folds, reason)]
-        )
+    def held_out(self, holding: Holding, what: str = "") -> HeldOut:
+        """Predict every row that a split holds out by stacks that have not seen it.
 
-    def _split(self, split: Split, folds: list[Fold], reason: str) -> Iterator[dict[str, Any]]:
-        self.progress.stage = f"{split.name} split"
-        n = len(self.y)
+        Args:
+            holding: the split and its folds.
+            what: told before the split's name while stacks are fitted.
+        """
+        self.progress.stage = f"{what}{holding.split.name} split"
+        n, reason = len(self.y), holding.reason
         predicted = {model: np.full(n, np.nan, np.float32) for model in MODELS}
         held = np.zeros(n, np.bool_)
-        for fit_rows, held_rows in folds:
+        for fit_rows, held_rows in holding.folds:
             try:
-                model = self._fit(fit_rows, split, whole_only=_holds_partitions(split))
+                model = self.fit(fit_rows, holding.split, whole_only=holding.whole_only)
             except SampleError as error:
                 reason = str(error)
                 break
             names = None if self.keys.partition is None else self.keys.partition[held_rows]
             found = model.predict(self.X[held_rows], names, backend="native")
             held[held_rows] = True
-            for name, values in _by_model(found, own=not _holds_partitions(split)):
+            for name, values in _by_model(found, own=not holding.whole_only):
                 predicted[name][held_rows] = values
-        groups = {OVERALL: np.ones(n, np.bool_)}
-        if self.keys.partition is not None:
-            groups |= {str(name): self.keys.partition == name for name in np.unique(self.keys.partition)}
-        for group, inside in groups.items():
-            rows = np.flatnonzero(held & inside)
-            for name in MODELS:
-                why = reason
-                if not why and name != WP and _holds_partitions(split):
-                    why = "a partition held out has no stack of its own; see WP"
-                scored = score(
-                    predicted[name][rows], self.y[rows], blocks=self._blocks(rows), seed=self.study.model.seed
-                )
-                row = {"split": split.name, "partition": group, "model": name} | scored.as_dict()
-                yield row | ({"reason": why} if why else {})
-
-    def _blocks(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
-        """What counts as independent: 30-day periods where there are enough of them, else cells."""
-        if self.keys.day is not None:
-            period = (self.keys.day[rows] // PERIOD_DAYS).astype(np.intp)
-            if len(np.unique(period)) >= MIN_BLOCKS:
-                return period
-        return self.keys.cell[rows]
-
-    def final(self) -> tuple[PartitionedStack, Split]:
-        """The model on all rows; its folds hold out blocks of land, or single rows as the paper has it."""
-        self.progress.stage = "all samples"
-        chosen, seed = self.study.splits, self.study.model.seed
-        rows = np.arange(len(self.y))
-        if self.study.preset == "recommended":
-            split: Split = SpatialBlocks(chosen.block_km, chosen.test_share, seed)
-            try:
-                return self._fit(rows, split), split
-            except SampleError as error:
-                self.notes.append(
-                    f"The folds of the model hold out single rows, as no blocks can be laid: {error}."
-                )
-        split = RandomSplit(chosen.test_share, seed)
-        return self._fit(rows, split), split
+        return HeldOut(holding, held, predicted, reason)
 
 
-def _holds_partitions(split: Split) -> bool:
-    return isinstance(split, LeavePartitionOut)
+class Blocks(NamedTuple):
+    """What counts as independent among some rows, where intervals are drawn.
+
+    Attributes:
+        labels: the block of each row.
+        kind: what a block is, ``PERIODS`` or ``CELLS``.
+    """
+
+    labels: NDArray[np.intp]
+    kind: str
+
+
+def independent(keys: SampleKeys, rows: NDArray[np.intp]) -> Blocks:
+    """Periods of 30 days where the rows have enough of them, else cells."""
+    if keys.day is not None:
+        period = (keys.day[rows] // PERIOD_DAYS).astype(np.intp)
+        if len(np.unique(period)) >= MIN_BLOCKS:
+            return Blocks(period, PERIODS)
+    return Blocks(keys.cell[rows], CELLS)
+
+
+def scored(found: HeldOut, trainer: Trainer) -> Iterator[dict[str, Any]]:
+    """One row of the table of scores per partition and model; what cannot be scored has its reason."""
+    holding, keys, y = found.holding, trainer.keys, trainer.y
+    groups = {OVERALL: np.ones(len(y), np.bool_)}
+    if keys.partition is not None:
+        groups |= {str(name): keys.partition == name for name in np.unique(keys.partition)}
+    for group, inside in groups.items():
+        rows = np.flatnonzero(found.rows & inside)
+        blocks = independent(keys, rows).labels
+        for name in MODELS:
+            why = found.reason
+            if not why and name != WP and holding.whole_only:
+                why = "a partition held out has no stack of its own; see WP"
+            one = score(found.predicted[name][rows], y[rows], blocks=blocks, seed=trainer.study.model.seed)
+            row = {"split": holding.split.name, "partition": group, "model": name} | one.as_dict()
+            yield row | ({"reason": why} if why else {})
+
+
+def _final(trainer: Trainer) -> tuple[PartitionedStack, Split, list[str]]:
+    """The model on all rows, its rule and what is to be told.
+
+    Its folds hold out blocks of land, or single rows as the paper has it.
+    """
+    trainer.progress.stage = "all samples"
+    study = trainer.study
+    notes: list[str] = []
+    chosen, seed = study.splits, study.model.seed
+    rows = np.arange(len(trainer.y))
+    if study.preset == "recommended":
+        split: Split = SpatialBlocks(chosen.block_km, chosen.test_share, seed)
+        try:
+            return trainer.fit(rows, split), split, notes
+        except SampleError as error:
+            notes.append(f"The folds of the model hold out single rows, as no blocks can be laid: {error}.")
+    split = RandomSplit(chosen.test_share, seed)
+    return trainer.fit(rows, split), split, notes
 
 
 def _by_model(found: Predictions, *, own: bool) -> Iterator[tuple[str, NDArray[np.float32]]]:

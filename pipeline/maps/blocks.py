@@ -26,14 +26,16 @@ from models import store
 from models.gridded import DAILY, MOVING, STILL, GridPredictor
 from models.store import ModelCard
 from pipeline.columns import LAND_COVER, VARIABLES, Resolver
+from pipeline.cubes.layout import UNREADABLE as UNREADABLE
 from pipeline.errors import DataError
+from pipeline.learning.extrapolation import edges
 from pipeline.learning.train import STUDY_FILE
 from pipeline.maps import blending
 from pipeline.study import Study
+from pipeline.tables.samples import share_of_class
 
 SM = "sm"
 TILES = 8  # footprints whose static predictors a process keeps: more than it has threads
-UNREADABLE = (OSError, ValueError, RuntimeError)  # what Zarr and its codecs raise on damaged files
 Floats = NDArray[np.float32]
 
 
@@ -76,7 +78,7 @@ class Finished:
         block: its number.
         rows: land pixels times days.
         predicted: of these, the ones with a value.
-        outside: for each feature, the rows in which it leaves the range that training saw.
+        outside: for each feature, the rows in which it is beyond the range that training saw.
     """
 
     block: int
@@ -116,7 +118,7 @@ class Features:
 
     def __init__(self, card: ModelCard, study: Study, cube: xr.Dataset) -> None:
         self.names = card.features
-        self._bounds = [(one.least, one.greatest) for one in card.predictors]
+        self._edges = [edges(one) for one in card.predictors]
         self._classes = study.predictors.land_cover == "one-hot"
         self._further = {
             name: given for name, given in study.samples.columns.items() if name not in VARIABLES
@@ -146,7 +148,7 @@ class Features:
 
     def _feature(self, name: str, raw: Mapping[str, Floats]) -> Floats:
         if self._classes and name in LAND_COVER:
-            return share_of_class(raw["lc"], LAND_COVER.index(name) + 1)
+            return share_of_class(raw["lc"], name).astype(np.float32)
         if name not in self._further:
             return raw[name]
         return self._resolver.numbers(name, lambda used: raw[used].astype(np.float64)).astype(np.float32)
@@ -157,18 +159,13 @@ class Features:
         return np.logical_or.reduce(there) if there else None
 
     def outside(self, values: Sequence[Floats], land: NDArray[np.bool_], days: int) -> tuple[int, ...]:
-        """In how many of the land's pixels and days each feature leaves the range that training saw."""
+        """In how many of the land's pixels and days each feature is beyond the range that training saw."""
         found = []
-        for one, (least, greatest) in zip(values, self._bounds, strict=True):
-            beyond = np.count_nonzero((one < least) | (one > greatest), axis=0)
+        for one, (lowest, highest) in zip(values, self._edges, strict=True):
+            beyond = np.count_nonzero((one < lowest) | (one > highest), axis=0)
             weight = days // len(one)
             found.append(int(weight * (beyond * land).sum()))
         return tuple(found)
-
-
-def share_of_class(lc: Floats, code: int) -> Floats:
-    """1 where a pixel is of a class of land cover, 0 where it is of another, NaN where that is unknown."""
-    return np.where(np.isnan(lc), np.nan, lc == code).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)

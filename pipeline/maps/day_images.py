@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +31,7 @@ from pipeline.errors import DataError
 from pipeline.maps.blocks import SM
 from pipeline.maps.prediction_store import FINGERPRINT
 from pipeline.maps.scheduling import Workers
+from pipeline.progress import Report
 from pipeline.work.staging import whole, write_json
 
 UNITS = "m3/m3"
@@ -58,9 +59,7 @@ def image_path(folder: Path, day: dt.date) -> Path:
     return folder / f"sm_{day:%Y%m%d}.tif"
 
 
-def write_images(
-    prediction: Path, folder: Path, workers: Workers, report: Callable[[str, float], None]
-) -> Images:
+def write_images(prediction: Path, folder: Path, workers: Workers, report: Report) -> Images:
     """Write an image for each day of a prediction, and remove those of other days.
 
     Args:

@@ -25,18 +25,20 @@ import xarray as xr
 from models import store
 from models.store import ModelCard
 from pipeline.cubes.cube import open_cube
+from pipeline.cubes.layout import METADATA
 from pipeline.errors import DataError
-from pipeline.learning.predict import NOTABLE_SHARE, beyond_training
-from pipeline.learning.train import Report
+from pipeline.learning.extrapolation import beyond_training
 from pipeline.maps import scheduling
 from pipeline.maps.blocks import Features, Finished, Job, model_hash, predict_block, study_of
 from pipeline.maps.day_images import Images, write_images
-from pipeline.maps.prediction_store import METADATA, Summary, Unfinished, blocks, summary_of
+from pipeline.maps.prediction_store import Summary, Unfinished, blocks, summary_of
 from pipeline.maps.scheduling import Workers
+from pipeline.progress import Report
 from pipeline.study import Study
 
 RULES = 1  # raised when the same model and cube would give other values
 PREDICTED = 0.9  # share of the work, before the images
+LEAST_TOLD = 0.001  # of the pixels and days; less would be told as 0.0 %
 MASKS = ("land", "region", "partition")
 
 
@@ -305,10 +307,11 @@ class _Work:
             )
         if summary.rows > summary.predicted:
             share = 1 - summary.predicted / summary.rows
-            yield f"{share:.1%} of the land pixels and days have no predictor of the day, and so no value."
-        for predictor, outside in zip(self.card.predictors, summary.outside, strict=True):
-            if outside > NOTABLE_SHARE * summary.rows:
-                yield beyond_training(predictor, outside / summary.rows, "land pixels and days")
+            text = f"{share:.1%}" if share >= LEAST_TOLD else f"Less than {LEAST_TOLD:.1%}"
+            yield f"{text} of the land pixels and days have no predictor of the day, and so no value."
+        if summary.rows:
+            shares = (outside / summary.rows for outside in summary.outside)
+            yield from beyond_training(zip(self.card.predictors, shares, strict=True), "land pixels and days")
 
 
 def _days(cube: xr.Dataset, places: Sequence[int]) -> tuple[dt.date, ...]:

@@ -19,14 +19,14 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from pipeline.cubes.layout import CODEC, DAYS, INNER
+from pipeline.cubes.layout import CODEC, DAYS, INNER, METADATA
+from pipeline.cubes.layout import COMPLETE as COMPLETE
 from pipeline.errors import DataError
 from pipeline.maps.blocks import SM, Block, Finished
 from pipeline.work.processes import Owner, Witness
 from pipeline.work.staging import whole
 
-FINGERPRINT, SUMMARY, COMPLETE = "fingerprint", "summary", "complete"  # attributes
-METADATA = "zarr.json"
+FINGERPRINT, SUMMARY = "fingerprint", "summary"  # attributes
 RECORD, OWNER, STORE = "finished.jsonl", "owner", "store"
 SMALL_MAP = 512**2  # pixels; a larger one has blocks enough of four chunks, which cost less to read each
 SM_ATTRIBUTES: dict[str, Any] = {
@@ -44,7 +44,7 @@ class Summary:
     Attributes:
         rows: land pixels times days.
         predicted: of these, the ones with a value.
-        outside: for each feature of the model, the rows in which it leaves the range that training saw.
+        outside: for each feature of the model, the rows in which it is beyond the range that training saw.
     """
 
     rows: int

@@ -24,6 +24,7 @@ from gee.grids import WGS84
 from gee.landcover import LAND
 from gee.partitions import BAND as PARTITION
 from pipeline.cubes.exported import REGION
+from pipeline.cubes.layout import COMPLETE, UNREADABLE
 from pipeline.errors import DataError
 from pipeline.tables.pairs import MOISTURE
 from pipeline.tables.reading import Table
@@ -257,7 +258,7 @@ def opened(path: Path, names: tuple[str, ...], manifest: Manifest) -> xr.Dataset
     """
     with _whole(path):
         store: xr.Dataset = xr.open_zarr(path, chunks=None, consolidated=False)
-    if store.attrs.get("complete", 1) != 1:
+    if store.attrs.get(COMPLETE, 1) != 1:
         raise DataError(f"{path} is not whole: make it again")
     if lacking := [name for name in (*names, "x", "y") if name not in store]:
         raise DataError(f"{path}: it has no array {', '.join(lacking)}: make it again")
@@ -276,7 +277,7 @@ def _whole(path: Path) -> Iterator[None]:
     """Turn what reading a Zarr store raises into a sentence about it."""
     try:
         yield
-    except (OSError, ValueError, LookupError, RuntimeError) as error:
+    except (*UNREADABLE, LookupError) as error:
         raise DataError(f"{path} is missing or damaged ({error}): make it again") from error
 
 

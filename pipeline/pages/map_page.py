@@ -14,8 +14,10 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -31,7 +33,9 @@ from gee.layers import SOIL_MOISTURE
 from pipeline.errors import DataError
 from pipeline.pages import map_data
 from pipeline.pages.map_data import Coarse, Codes, Ground, Stations, cuts, encoded
+from pipeline.progress import Report
 from pipeline.work.manifest import Manifest
+from pipeline.work.processes import Owner, Witness
 from pipeline.work.stages import digest
 from pipeline.work.staging import whole, write_json
 
@@ -40,9 +44,11 @@ EMBED_BYTES = 16_000_000  # of blocks in the page; a phone opens it, and mail ma
 TICK = 0.05  # m³/m³, between ticks and at the ends of the colours
 TAIL = 1.0  # percent of the values at either end that may lie beyond the colours
 LATTICE_PIXELS = 16  # between the places whose longitude and latitude the page knows; within 5 m between
+KEY_DIGITS = 8  # in the name of the folder beside the page
+OWNER = "owner"  # in a folder that a run works in: which process that is
+_BESIDE = re.compile(rf"map-data-[0-9a-f]{{{KEY_DIGITS}}}")
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+)\.js";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=const |function |async function |class )", re.MULTILINE)
-Report = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
@@ -149,6 +155,7 @@ def write_map(
         DataError: an input is missing, broken, or of another study; or ``out`` cannot be written.
     """
     report("map: comparing", 0.0)
+    _remove_left(out)
     key = _key(prediction, cube, manifest, smap, stations, embed_bytes)
     if (found := _found(out, key)) is not None:
         report("map: there already", 1.0)
@@ -156,12 +163,23 @@ def write_map(
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".partial-", dir=out, ignore_cleanup_errors=True) as scratch:
+            (Path(scratch) / OWNER).write_text(str(Owner.current()), encoding="utf-8")
             study = _read(prediction, cube, manifest, smap, stations, Path(scratch), report)
             return _write(study, out, Path(scratch), key, embed_bytes, report)
     except OSError as error:
         raise DataError(
             f"{out}: cannot be written ({error.strerror or error}); choose another output folder"
         ) from error
+
+
+def _remove_left(out: Path) -> None:
+    """Remove what runs that were killed have left, which is as large as the prediction."""
+    for folder in out.glob(".partial-*"):
+        path = folder / OWNER
+        with suppress(OSError, ValueError):
+            if Witness().alive(str(path), Owner.parse(path.read_text(encoding="utf-8"))):
+                continue
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def page_script() -> str:
@@ -226,7 +244,7 @@ def _write(study: _Study, out: Path, scratch: Path, key: str, embed_bytes: int, 
     if sum(sizes.values()) <= embed_bytes:
         texts |= {name: (beside / name).read_text("ascii") for name in sizes}
     else:
-        folder = f"map-data-{key[:8]}"
+        folder = f"map-data-{key[:KEY_DIGITS]}"
         for name in sizes:
             text = (beside / name).read_text("ascii")
             (beside / f"{name}.js").write_text(f'geeSmapBlock("{name}","{text}");\n', encoding="ascii")
@@ -237,7 +255,7 @@ def _write(study: _Study, out: Path, scratch: Path, key: str, embed_bytes: int, 
     (scratch / PAGE).write_text(_page(study, limits, folder, texts), encoding="utf-8")
     (scratch / PAGE).replace(out / PAGE)
     for older in out.glob("map-data-*"):
-        if older.name != folder:
+        if older.name != folder and _BESIDE.fullmatch(older.name):
             shutil.rmtree(older, ignore_errors=True)
     names = [PAGE, *([] if folder is None else (f"{folder}/{name}.js" for name in sizes))]
     page = MapPage(
@@ -284,10 +302,10 @@ def _key(
     stations: Path | None,
     embed_bytes: int,
 ) -> str:
-    """A hash of everything that a page is made of, this program's page included."""
+    """A hash of everything that a page is made of, this program and its page included."""
     return digest(
         manifest.model_dump_json(),
-        repr((SOIL_MOISTURE, map_data.STEP, embed_bytes)),
+        repr((version("gee-smap"), SOIL_MOISTURE, map_data.STEP, embed_bytes)),
         *(page.read_text("utf-8") for page in _pages()),
         prediction,
         *(cube / name for name in map_data.GROUND),

@@ -11,7 +11,7 @@ import datetime as dt
 import hashlib
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -38,6 +38,7 @@ from pipeline.maps.blocks import model_hash
 from pipeline.maps.day_images import image_path
 from pipeline.maps.prediction_store import COMPLETE, attributes_of
 from pipeline.planning import SMAP_BINS
+from pipeline.progress import Report
 from pipeline.study import Study
 from pipeline.work.manifest import Manifest
 from pipeline.work.workdir import WorkDir
@@ -47,7 +48,6 @@ SHA256 = "content_sha256"  # of pixels and grid
 STACK = "stack"  # the model whose scores count
 SCORES = ("r", "rmse")
 PROBE = 256  # pixels; side of the part that is read back
-Report = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,16 @@ class DayFile:
         """The pixels of the probe, ``NODATA`` where there are none."""
         with rasterio.open(self.path) as file:
             return _filled(file.read(1, window=Window(*self.probe), masked=True))
+
+
+def object_name(index: str, sha256: str = "") -> str:
+    """What the object of an image is called: by its content, so that none is ever overwritten.
+
+    Args:
+        index: of the image, such as ``20190401``.
+        sha256: of its pixels and grid; without it the beginning that all objects of the day have.
+    """
+    return f"sm_{index}-{sha256[:12]}.tif" if sha256 else f"sm_{index}-"
 
 
 @dataclass(frozen=True)

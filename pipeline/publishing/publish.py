@@ -21,15 +21,15 @@ from gee.assets import COLLECTION, STORED_IN, DayImage, Held
 from pipeline.cloud.refusals import Patience, Refusal
 from pipeline.cloud.storage import Bucket
 from pipeline.errors import ConfigError, EngineError, GeeSmapError, QuotaError
+from pipeline.progress import Report
 from pipeline.publishing.day_assets import Asking, DayAsset, Making, Outcome, differing, stale
-from pipeline.publishing.provenance import DayFile, Provenance, read_files
+from pipeline.publishing.provenance import DayFile, Provenance, object_name, read_files
 from pipeline.work.ledger import Ledger, ObjectRow
 from pipeline.work.workdir import WorkDir
 
 FOLDER = "images"  # of the objects, below the study's own
 IN_ASSETS = "Earth Engine"
 _READ, _SENT = 0.05, 0.3  # shares of the whole after which files are read, and are in the bucket
-Report = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
@@ -207,8 +207,8 @@ class _Publication:
         )
 
     def _day(self, file: DayFile) -> DayAsset:
-        """What an image is to be; its object is called by its content, so that none is ever overwritten."""
-        name = f"{file.path.stem}-{file.sha256[:12]}.tif"
+        """What an image is to be."""
+        name = object_name(file.index, file.sha256)
         image = DayImage(
             f"{self.collection}/{file.index}",
             self.bucket.uri(f"{self.prefix}/{name}"),

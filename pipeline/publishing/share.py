@@ -31,6 +31,7 @@ from gee.assets import (
 )
 from pipeline.cloud.refusals import Refusal, Verdict
 from pipeline.errors import AuthError, ConfigError, DataError, EngineError, GeeSmapError
+from pipeline.progress import Report
 from pipeline.work.staging import whole
 from pipeline.work.workdir import WorkDir
 
@@ -41,7 +42,6 @@ _MEMBER = re.compile(
     rf"(user|group|serviceAccount):({_ADDRESS})|(domain):([a-z0-9-]+(?:\.[a-z0-9-]+)+)", re.I
 )
 _EVERYBODY = (ALL_USERS, "allAuthenticatedUsers")
-Report = Callable[[str, float], None]
 T = TypeVar("T")
 
 

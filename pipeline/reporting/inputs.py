@@ -8,35 +8,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
 
 from gee.recipe import Recipe
 from models import store
 from models.store import ModelCard
 from pipeline.errors import DataError
+from pipeline.learning import ablation, explain
 from pipeline.maps.blocks import model_hash
 from pipeline.maps.prediction_store import COMPLETE, attributes_of
 from pipeline.pages.map_page import PAGE
+from pipeline.progress import Report
 from pipeline.reporting import summaries
 from pipeline.reporting.summaries import CubeSummary, PredictionSummary, SamplesSummary
+from pipeline.scores import rain, spatial, triple, validated
 from pipeline.scores.truth import FieldScore
-from pipeline.scores.validate import FILES as VALIDATION_FILES
-from pipeline.scores.validate import RECORD
 from pipeline.study import Study
 from pipeline.work.ledger import AssetRow, Ledger, RunRow, TaskRow
 from pipeline.work.manifest import Manifest
+from pipeline.work.staging import with_nan
 from pipeline.work.workdir import WorkDir
 
-STATIONS = "stations.csv"
 _CUBE, _PREDICTION = 0.5, 0.75  # shares of the whole after which they are summed up
-Report = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
@@ -57,21 +53,6 @@ class Done:
 
 
 @dataclass(frozen=True, eq=False)
-class Validation:
-    """The scores at stations.
-
-    Attributes:
-        summary: as ``pipeline.scores.validate`` wrote it, NaN for what is undefined.
-        stations: its table.
-        figures: PNGs by name.
-    """
-
-    summary: Mapping[str, Any]
-    stations: pd.DataFrame
-    figures: Mapping[str, bytes]
-
-
-@dataclass(frozen=True, eq=False)
 class Inputs:
     """A work directory.
 
@@ -85,7 +66,12 @@ class Inputs:
         samples: the table of samples.
         card: of the model, and ``model_hash`` its content's.
         prediction: the maps.
+        ablation: scores without some of the predictors.
+        explanation: what the model has learned.
+        spatial: how the maps vary in space.
         validation: at stations.
+        rain: how soil moisture answers to rain at stations.
+        triple: errors of three independent products.
         truth: scores against the simulated truth, the map first; empty where there are none.
         map_page: address of the map page, seen from the report.
     """
@@ -100,7 +86,12 @@ class Inputs:
     card: ModelCard | None
     model_hash: str
     prediction: PredictionSummary | None
-    validation: Validation | None
+    ablation: ablation.Ablation | None
+    explanation: explain.ExplainResult | None
+    spatial: spatial.Spatial | None
+    validation: validated.ValidationResult | None
+    rain: rain.RainResponse | None
+    triple: triple.TripleCollocation | None
     truth: tuple[FieldScore, ...]
     map_page: str | None
 
@@ -139,7 +130,12 @@ class Inputs:
             card=card,
             model_hash=model_hash(work.model) if card else "",
             prediction=prediction,
-            validation=_validation(work.validation),
+            ablation=ablation.read(work.ablation),
+            explanation=explain.read(work.explanation),
+            spatial=spatial.read(work.spatial),
+            validation=validated.read(work.validation),
+            rain=rain.read(work.rain),
+            triple=triple.read(work.triple),
             truth=_truth(work.truth),
             map_page=f"{work.map.name}/{PAGE}" if (work.map / PAGE).is_file() else None,
         )
@@ -203,7 +199,10 @@ def key(work: WorkDir, *more: str) -> str:
         DataError: something cannot be read.
     """
     files = [work.manifest, work.study, work.truth, work.model / store.CARD]
-    files += [work.validation / name for name in VALIDATION_FILES]
+    files += [folder / name for folder, name in (
+        (work.validation, validated.RECORD), (work.rain, rain.RECORD), (work.triple, triple.RECORD),
+        (work.spatial, spatial.RECORD), (work.ablation, ablation.RECORD), (work.explanation, explain.RECORD),
+    )]  # fmt: skip
     done = _done(work.ledger)
     try:
         told = {
@@ -236,33 +235,11 @@ def _done(path: Path) -> Done | None:
         return Done(ledger.tasks(), ledger.runs(), ledger.assets(), ledger.eecu_seconds())
 
 
-def _validation(folder: Path) -> Validation | None:
-    if not (folder / RECORD).is_file():
-        return None
-    try:
-        summary = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        stations = pd.read_csv(folder / STATIONS, dtype={"station": str, "partition": str})
-        pictures = [folder / name for name in VALIDATION_FILES if name.endswith(".png")]
-        found = {path.stem: path.read_bytes() for path in pictures if path.is_file()}
-        return Validation(_with_nan(summary), stations, found)
-    except (OSError, ValueError, LookupError) as error:
-        raise DataError(f"{folder} is damaged ({error}): remove it, and validate again") from error
-
-
 def _truth(path: Path) -> tuple[FieldScore, ...]:
     if not path.is_file():
         return ()
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
-        return tuple(FieldScore(**_with_nan(row)) for row in rows)
+        return tuple(FieldScore(**with_nan(row)) for row in rows)
     except (OSError, ValueError, TypeError) as error:
         raise DataError(f"{path} is damaged ({error}): remove it, and gee-smap run makes it again") from error
-
-
-def _with_nan(content: Any) -> Any:
-    """The same with NaN for null, which stands for it in JSON."""
-    if isinstance(content, dict):
-        return {name: _with_nan(item) for name, item in content.items()}
-    if isinstance(content, list):
-        return [_with_nan(item) for item in content]
-    return math.nan if content is None else content

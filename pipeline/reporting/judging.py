@@ -1,4 +1,4 @@
-"""The parts of a report that judge: held-out samples, stations, and the truth of a simulation.
+"""The parts of a report that judge: held-out samples, the model, and the truth of a simulation.
 
 Every number stands beside what it is held against, every split beside what its score can and cannot show, and
 the sentences about who is better come from ``pipeline.reporting.verdicts``.
@@ -6,16 +6,16 @@ the sentences about who is better come from ``pipeline.reporting.verdicts``.
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from models.metrics import MIN_BLOCKS
 from models.partitioned import WP
 from models.splits import standard_splits
 from pipeline.figures.predictor_maps import UNITS
-from pipeline.learning.train import MODELS, OVERALL
-from pipeline.reporting import plots, verdicts
+from pipeline.learning.train import MODELS, OVERALL, PERIOD_DAYS
+from pipeline.reporting import ablation, explanation, plots, rain, triple, verdicts
 from pipeline.reporting.content import (
     Absent,
     Block,
@@ -23,20 +23,16 @@ from pipeline.reporting.content import (
     Figure,
     Folded,
     Judged,
-    Points,
     Row,
     Section,
     Table,
     Words,
     listed,
     percent,
-    period,
     signed,
 )
-from pipeline.reporting.inputs import Inputs, Validation
+from pipeline.reporting.inputs import Inputs
 from pipeline.reporting.verdicts import Score, Standing
-from pipeline.scores.stations import VERDICTS
-from pipeline.scores.validate import ValidationResult
 
 METRICS = (
     Column("r", "R", ".3f", ("r_lower", "r_upper")),
@@ -44,27 +40,6 @@ METRICS = (
     Column("bias", "Bias (m³/m³)", "+.4f", ("bias_lower", "bias_upper")),
     Column("ubrmse", "ubRMSE (m³/m³)", ".4f", ("ubrmse_lower", "ubrmse_upper")),
 )
-HEADINGS = {"smap": "SMAP", "difference": "Prediction minus SMAP"}
-STATION_FIGURES = {
-    "map": (
-        "Map of the stations coloured by R and by ubRMSE of the prediction.",
-        "Stations by R (a) and ubRMSE (b) of the prediction: yellow is good in both, a cross was not scored.",
-    ),
-    "box": (
-        "Box plots of R, bias, RMSE and ubRMSE over stations, prediction beside SMAP.",
-        "Spread over stations: boxes that stand apart, not medians alone, tell prediction and SMAP apart.",
-    ),
-    "scatter": (
-        "Scatter plots of prediction and SMAP against in-situ soil moisture.",
-        "All pairs of station and day: on the dashed line a product equals the probe; a cloud that lies "
-        "flatter than it is damped.",
-    ),
-    "series": (
-        "Series of a few stations: in situ, SMAP and prediction.",
-        "Stations of the highest, the median and the lowest R: look at whether the prediction follows the "
-        "dots where SMAP's dashed line does not.",
-    ),
-}
 
 
 def pooled(inputs: Inputs) -> list[Standing]:
@@ -119,9 +94,11 @@ def _held_out(inputs: Inputs, again: str) -> Iterator[Block]:
         tuple(row for row in rows if row["partition"] == OVERALL and row.get("rmse") is not None),
     )
     yield Words(
-        "Intervals come from drawing whole blocks of days or cells. All models of a split are scored on the "
-        "same rows, so intervals that overlap may hide a small true difference; the best member is chosen on "
-        "the very rows it is scored on, which favours it slightly."
+        f"Intervals come from drawing whole periods of {PERIOD_DAYS} days, or cells where fewer than "
+        f"{MIN_BLOCKS} such periods are held out; they then leave out how other dates would differ, and are "
+        "too narrow for these. All models of a split are scored on the same rows, so intervals that overlap "
+        "may hide a small true difference; the best member is chosen on the very rows it is scored on, which "
+        "favours it slightly."
     )
     told = {one.reason for one in found}
     if reasons := list(dict.fromkeys(one.reason for one in scored if one.reason and one.reason not in told)):
@@ -216,73 +193,6 @@ def _model(inputs: Inputs) -> Iterator[Block]:
     )  # fmt: skip
 
 
-def stations(inputs: Inputs, again: str) -> Section:
-    """The scores at stations."""
-    return Section("stations", "At stations", tuple(_stations(inputs.validation, again)))
-
-
-def _stations(found: Validation | None, again: str) -> Iterator[Block]:
-    if found is None:
-        yield Absent("The map has not been held against in-situ soil moisture.", f"{again} --stations FILE")
-        return
-    summary = found.summary
-    pairs, counts = summary["pairs"], summary["stations"]
-    days = period(*(dt.date.fromisoformat(pairs[end]) for end in ("first_date", "last_date")))
-    yield Words(
-        f"{pairs['used']:,} pairs of station and day at {counts['scored']} stations, {days}, every product "
-        "on the very same pairs. A probe stands for a few centimetres and a map for a square kilometre, so "
-        "part of every error is neither's fault."
-    )
-    told = list(verdicts.at_stations(summary))
-    for number, text in enumerate(told):
-        yield Words(text, "Beside SMAP." if number == 0 else "", notable=True)
-    rows = ValidationResult(found.stations, dict(summary), {}).rows()
-    yield Table(
-        "stations-summary",
-        f"Scores over stations and over all pairs, with {100 * summary['settings']['confidence']:g} % "
-        "intervals (m³/m³ but for R)",
-        tuple(Column(name, HEADINGS.get(name, name.capitalize())) for name in rows[0]),
-        tuple({key: value.replace("-", "−") or None for key, value in row.items()} for row in rows),
-        sortable=False,
-    )
-    yield Points(tuple(("", note) for note in summary["notes"]))
-    for name, (alt, caption) in STATION_FIGURES.items():
-        if name in found.figures:
-            yield Figure(f"stations-{name}", found.figures[name], alt, caption)
-    yield Folded("Station by station", (_station_table(found),))
-
-
-def _station_table(found: Validation) -> Table:
-    products = [name for name in ("prediction", "smap") if f"{name}_r" in found.stations]
-    called = {"prediction": "prediction", "smap": "SMAP"}
-    scores = [
-        Column(f"{product}_{metric}", f"{label}, {called[product]}", form)
-        for metric, label, form in (("r", "R", ".3f"), ("ubrmse", "ubRMSE", ".4f"), ("bias", "Bias", "+.4f"))
-        for product in products
-    ]
-    verdict = [
-        Column(f"difference_{metric}_verdict", f"{label}, beside SMAP")
-        for metric, label in (("r", "R"), ("ubrmse", "ubRMSE"))
-        if f"difference_{metric}_verdict" in found.stations
-    ]
-    table = found.stations.replace({name: name.replace("_", " ") for name in VERDICTS})
-    rows = table.astype(object).where(table.notna(), None).to_dict(orient="records")
-    left = [Column("reason", "Not scored", prose=True)] if table["reason"].notna().any() else []
-    return Table(
-        "stations",
-        "Stations: scores of the map's pixel and of SMAP's cell",
-        (
-            Column("station", "Station"),
-            Column("partition", "Partition"),
-            Column("n", "Days", ",d"),
-            *scores,
-            *verdict,
-            *left,
-        ),
-        tuple({str(name): value for name, value in row.items()} for row in rows),
-    )
-
-
 def truth(inputs: Inputs, again: str) -> Section:
     """The scores against the simulated truth."""
     return Section("truth", "Against the simulated truth", tuple(_truth(inputs, again)))
@@ -344,6 +254,14 @@ def in_short(inputs: Inputs) -> Iterator[tuple[str, str]]:
     if inputs.validation:
         for text in verdicts.at_stations(inputs.validation.summary):
             yield "Stations.", text
+    if inputs.ablation:
+        yield "Without date or place.", ablation.in_short(inputs.ablation)
+    if inputs.rain:
+        yield "Rain.", rain.in_short(inputs.rain)
+    if inputs.triple:
+        yield "Triple collocation.", triple.in_short(inputs.triple)
+    if inputs.explanation:
+        yield "Explanation.", explanation.in_short(inputs.explanation)
     if inputs.truth:
         fine, *others = inputs.truth
         rest = [f"{one.product} {one.rmse:.4f}" for one in others]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,10 +29,10 @@ from pipeline.cubes.cube import open_cube
 from pipeline.cubes.layout import SIDE, slabs
 from pipeline.errors import DataError
 from pipeline.maps.blocks import SM
+from pipeline.progress import Report
 
 FIXED = tuple(name for name in STATIC if name not in ("lc", "land"))
 BAND = (0.1, 0.9)  # of the pixels of a day, drawn around their mean
-Report = Callable[[str, float], None]
 Mask = NDArray[np.bool_]
 Codes = NDArray[np.int8]
 Map = NDArray[np.float64]

@@ -15,7 +15,7 @@ from gee.recipe import PAPER, RECOMMENDED
 from gee.target import in_outage
 from pipeline.figures.predictor_maps import ANHUI_KM2, PAPER_SHARES
 from pipeline.planning import SMAP_BINS
-from pipeline.reporting import judging, plots
+from pipeline.reporting import ablation, explanation, judging, plots, rain, space, stations, triple
 from pipeline.reporting.content import (
     Absent,
     Block,
@@ -43,16 +43,22 @@ MOMENT = "%Y-%m-%d %H:%M"
 
 def sections(inputs: Inputs) -> tuple[Section, ...]:
     """The whole report."""
-    again = f"gee-smap run --workdir {shlex.quote(inputs.name)}"
+    work = f"--workdir {shlex.quote(inputs.name)}"
+    again, validate = f"gee-smap run {work}", f"gee-smap validate {work} --insitu FILE"
     return (
         Section("short", "In short", (Points(tuple(_in_short(inputs))),)),
         Section("done", "What was done", tuple(_done(inputs))),
         judging.held_out(inputs, again),
+        ablation.section(inputs.ablation, f"gee-smap ablate {work}"),
         Section("maps", "The map", tuple(_maps(inputs, again))),
-        judging.stations(inputs, again),
+        space.section(inputs.spatial, f"gee-smap describe {work}"),
+        stations.section(inputs.validation, validate),
+        rain.section(inputs.rain, f"{validate} --rain"),
+        triple.section(inputs.triple, f"{validate} --product NAME=SOURCE --triplet sm,insitu,NAME"),
         judging.truth(inputs, again),
         Section("data", "Predictors and land cover", tuple(_data(inputs, again))),
         judging.model(inputs),
+        explanation.section(inputs.explanation, f"gee-smap explain {work}"),
         Section("provenance", "Provenance", tuple(_provenance(inputs, again))),
         Section("again", "How to run it again", tuple(_again(inputs, again))),
     )

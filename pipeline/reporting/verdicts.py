@@ -12,11 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from models.metrics import Metric
+import pandas as pd
+
 from models.partitioned import WP
 from pipeline.reporting.content import Row, listed, signed
 from pipeline.scores.stations import BETTER
 from pipeline.scores.truth import FieldScore
+from pipeline.tables.titles import DOWNSCALED
 
 STACK = "stack"
 DIGITS = 4  # of RMSE, m³/m³, in sentences and tables
@@ -211,36 +213,105 @@ def held_out(found: Sequence[Standing]) -> str:
 
 
 def at_stations(summary: Mapping[str, Any]) -> Iterator[str]:
-    """Whether the prediction is better than SMAP at stations.
+    """Whether the downscaled map is better than SMAP at stations, and which other products are.
 
     Args:
         summary: as ``pipeline.scores.validate`` makes it, NaN for what is undefined.
     """
-    across = summary["across_stations"]
-    labels: dict[Metric, str] = {"r": "R", "ubrmse": "ubRMSE"}
-    for metric, label in labels.items():
-        found = across.get("difference", {}).get(metric)
+    differences, titles = summary["differences"], summary["titles"]
+    if DOWNSCALED not in differences:
+        return
+    fine, raw = titles[DOWNSCALED], titles[summary["baseline"]]
+    for metric, label in (("r", "R"), ("r_anomaly", "R of anomalies"), ("ubrmse", "ubRMSE")):
+        found = differences[DOWNSCALED].get(metric)
         if not found or math.isnan(found["median"]):
             continue
-        middle, low, high = (found[key] for key in ("median", "lower", "upper"))
-        form, sign = "+.3f" if metric == "r" else "+.4f", BETTER[metric]
-        text = f"{label}, prediction minus SMAP, median of {found['n']} stations: {signed(middle, form)}"
-        if math.isnan(low) or math.isnan(high):
+        form = ".4f" if metric == "ubrmse" else ".3f"
+        middle, low, high = (signed(found[key], f"+{form}") for key in ("median", "lower", "upper"))
+        text = f"{label}, {fine} minus {raw}, median of {found['n']} stations: {middle}"
+        side = _side(found["lower"], found["upper"], BETTER[metric])
+        if side is None:
             yield f"{text}; there are too few stations for an interval, so it decides nothing."
             continue
-        text += f" [{signed(low, form)}, {signed(high, form)}]. "
-        if low <= 0 <= high:
-            text += "The interval holds zero: neither is shown to be better."
-        elif sign * low > 0:
-            text += "The interval lies on the prediction's side: a gain over SMAP."
-        else:
-            text += "The interval lies on SMAP's side: the prediction is worse than SMAP."
+        text += (
+            f" [{low}, {high}]. "
+            + {
+                "neither": "The interval holds zero: neither is shown to be better.",
+                "gain": f"The interval lies on the side of {fine}: a gain over {raw}.",
+                "loss": f"The interval lies on {raw}'s side: {fine} is worse than {raw}.",
+            }[side]
+        )
         if found["improved"] + found["worsened"] + found["undecided"]:
             text += (
                 f" Station by station: {found['improved']} improved, {found['worsened']} worsened, "
                 f"{found['undecided']} undecided, {found['no_interval']} without interval."
             )
         yield text
+    others: dict[str, list[str]] = {}
+    for name, each in differences.items():
+        found = each.get("ubrmse")
+        if name != DOWNSCALED and found and (side := _side(found["lower"], found["upper"], BETTER["ubrmse"])):
+            others.setdefault(side, []).append(titles[name])
+    if others:
+        parts = [
+            f"{told} {listed(others[side])}"
+            for side, told in (("gain", "lower:"), ("loss", "higher:"), ("neither", "undecided:"))
+            if side in others
+        ]
+        yield f"ubRMSE of the other products beside {raw}'s, by their intervals: {'; '.join(parts)}."
+
+
+def in_strata(table: pd.DataFrame, summary: Mapping[str, Any]) -> Iterator[str]:
+    """In which strata the downscaled map gains over SMAP, in which it loses, and where nothing is shown.
+
+    Args:
+        table: of ``pipeline.scores.strata``, with ``<metric>_difference`` where there is a baseline.
+        summary: as ``pipeline.scores.validate`` makes it.
+    """
+    if "ubrmse_difference" not in table:
+        return
+    own = table[table["product"] == DOWNSCALED]
+    fine, raw = (summary["titles"][name] for name in (DOWNSCALED, summary["baseline"]))
+    tested = 0
+    for metric, label in (("ubrmse", "ubRMSE"), ("r", "R")):
+        places: dict[str, list[str]] = {}
+        column = f"{metric}_difference"
+        for row in own.to_dict("records"):
+            side = _side(row[f"{column}_lower"], row[f"{column}_upper"], BETTER[metric])
+            places.setdefault(side or "none", []).append(str(row["stratum"]))
+        shown = sum(len(names) for side, names in places.items() if side != "none")
+        tested += shown
+        if not shown:
+            yield f"By {label} no stratum has enough stations for an interval of the difference to {raw}."
+            continue
+        most = len(own)
+        text = (
+            f"By {label}, {fine} is better than {raw} beyond the interval in {listed(places['gain'], most)}"
+            if "gain" in places
+            else f"By {label}, {fine} is shown to be better than {raw} in no stratum"
+        )
+        if "loss" in places:
+            text += f", and worse in {listed(places['loss'], most)}"
+        if undecided := len(places.get("neither", [])):
+            text += f"; {undecided} of {shown} strata decide nothing"
+        if few := len(places.get("none", [])):
+            text += f"; {few} more have too few stations for an interval"
+        yield f"{text}."
+    if tested:
+        chance = tested * (1 - summary["settings"]["confidence"])
+        yield (
+            f"These are {tested} comparisons: with no difference at all about {chance:.1f} of them would lie "
+            "beyond their interval by chance."
+        )
+
+
+def _side(low: float, high: float, sign: int) -> Literal["gain", "loss", "neither"] | None:
+    """On which side of zero an interval lies; None without an interval."""
+    if math.isnan(low) or math.isnan(high):
+        return None
+    if low <= 0 <= high:
+        return "neither"
+    return "gain" if sign * low > 0 else "loss"
 
 
 def against_truth(scores: Sequence[FieldScore]) -> Iterator[str]:

@@ -17,9 +17,9 @@ from gee import grids, limits
 from gee.exports import NODATA
 from gee.timeseries import Calendar
 from pipeline.cloud.asking import answered
+from pipeline.progress import Report
 
 Field = NDArray[np.float32]
-Report = Callable[[str, float], None]
 BYTES_PER_VALUE = 4
 REQUEST_BYTES = limits.MAX_PIXEL_BYTES // 4  # several small answers keep the progress moving
 REQUEST_DAYS = 16  # evaluated at a time, so that one request stays far from the five minutes it may take

@@ -82,6 +82,11 @@ def sample_keys(table: pd.DataFrame) -> SampleKeys:
     )
 
 
+def share_of_class(lc: NDArray[np.floating[Any]], name: str) -> Values:
+    """One of ``LAND_COVER`` from classes: 1 where they are its own, 0 where another, NaN where unknown."""
+    return np.where(np.isnan(lc), np.nan, lc == LAND_COVER.index(name) + 1)
+
+
 def read_samples(path: Path | str, study: Study, *, target: bool) -> SampleTable:
     """Read a table of samples.
 
@@ -253,8 +258,7 @@ class _Reader:
                     f"lc: {share(bad)} values are no class, the first {classes[bad][0]:g} in row "
                     f"{first(bad) + 1}; allowed: 0 water, 1 forest, 2 grassland, 3 cropland, 4 urban"
                 )
-            for number, name in enumerate(LAND_COVER, start=1):
-                values[name] = np.where(np.isnan(classes), np.nan, classes == number)
+            values |= {name: share_of_class(classes, name) for name in LAND_COVER}
             return np.asarray(classes == 0)
         if not all(name in values for name in LAND_COVER):
             return np.zeros(len(self.table.raw), dtype=np.bool_)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 from pipeline.errors import DataError, EngineError
 
 BUSY_SECONDS = 30.0  # another process may be writing; longer than any transaction of ours
+SWITCH_SECONDS = 0.02  # a new file is switched to WAL in less
 
 
 class Database:
@@ -53,17 +55,32 @@ class Database:
 
     def _prepare(self, tables: str) -> None:
         with self._told():
+            self._connection.execute("BEGIN")  # one look, while another process may be making the tables
             self._check_schema()  # before anything is changed in a file that is another program's
+            self._connection.execute("COMMIT")
             (found,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
             if found != "ok":
                 raise sqlite3.DatabaseError(found.splitlines()[-1])
-            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._write_ahead()
             self._connection.execute("PRAGMA synchronous = FULL")
         with self.write() as connection:
             if self._check_schema() == 0:
                 for statement in tables.split(";"):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {self._schema}")
+
+    def _write_ahead(self) -> None:
+        """Switch to WAL; of several processes that do so in a new file, SQLite lets some not even wait."""
+        began = time.monotonic()
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() - began > BUSY_SECONDS:
+                    raise
+                time.sleep(SWITCH_SECONDS)
+            else:
+                return
 
     def _check_schema(self) -> int:
         (schema,) = self._connection.execute("PRAGMA user_version").fetchone()

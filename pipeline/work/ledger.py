@@ -243,10 +243,9 @@ class Ledger:
         found = self._one("SELECT * FROM objects WHERE name = ?", name)
         return None if found is None else _row(ObjectRow, found)
 
-    def objects(self, task: str | None = None) -> tuple[ObjectRow, ...]:
-        """All objects, or those of a task, in the order in which they became known."""
-        found = self._file.read("SELECT * FROM objects WHERE ?1 IS NULL OR task = ?1 ORDER BY number", task)
-        return tuple(_row(ObjectRow, row) for row in found)
+    def objects(self) -> tuple[ObjectRow, ...]:
+        """All objects, in the order in which they became known."""
+        return tuple(_row(ObjectRow, row) for row in self._file.read("SELECT * FROM objects ORDER BY number"))
 
     def put_object(self, row: ObjectRow) -> None:
         """Record an object, in place of what was known of that name."""

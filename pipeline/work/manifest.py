@@ -24,6 +24,12 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class _Version(BaseModel):
+    """What a plan of any version says of itself."""
+
+    schema_version: int
+
+
 class Task(_Frozen):
     """One export task.
 
@@ -126,6 +132,29 @@ class Manifest(_Frozen):
         """Whether a day's predictors may still change."""
         return self.provisional_from is not None and day >= self.provisional_from
 
+    def is_longer_than(self, study_hash: str, end: dt.date) -> bool:
+        """Whether it is the plan of a study that an update has made longer than the study says.
+
+        Args:
+            study_hash: of the study.
+            end: the last day it speaks of.
+        """
+        return self.study_hash == study_hash and self.end > end
+
+    def lengthened(self, added: Manifest) -> Manifest:
+        """The same study with more days: earlier months as they are here, later ones as they are there.
+
+        Args:
+            added: begins with the first day of a month, or of the study.
+        """
+        first = f"{added.start:%Y-%m}"
+        kept = [task for task in self.tasks if (month := _month(task.name)) is None or month < first]
+        names = {task.name for task in kept}
+        tasks = (*kept, *(task for task in added.tasks if task.name not in names))
+        return self.model_copy(
+            update={"end": added.end, "tasks": tasks, "provisional_from": added.provisional_from}
+        )
+
     def write(self, path: Path) -> None:
         """Write the file, whole or not at all.
 
@@ -147,13 +176,27 @@ class Manifest(_Frozen):
             DataError: it is not there, broken, or of another version.
         """
         try:
-            text = path.read_text(encoding="utf-8")
-        except OSError as error:
+            text = path.read_bytes()
+        except FileNotFoundError as error:
             raise DataError(f"{path}: there is no plan here: gee-smap export makes one") from error
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
         try:
-            found = cls.model_validate_json(text)
+            version = _Version.model_validate_json(text).schema_version
+            if version != SCHEMA:
+                raise DataError(
+                    f"{path} is of version {version}, this program reads {SCHEMA}: use the program that "
+                    "wrote it, or another work directory"
+                )
+            return cls.model_validate_json(text)
         except ValidationError as error:
-            raise DataError(f"{path} is no plan of this version: export again") from error
-        if found.schema_version != SCHEMA:
-            raise DataError(f"{path} is of version {found.schema_version}, this program reads {SCHEMA}")
-        return found
+            raise DataError(
+                f"{path} is damaged: move it away, then gee-smap export makes it anew; what was exported "
+                "is not exported again"
+            ) from error
+
+
+def _month(product: str) -> str | None:
+    """The month of a product's days, YYYY-MM; None of static ones and checkpoints."""
+    kind, _, label = product.partition("-")
+    return label[:7] if kind in ("dynamic", "cells") and label[:4].isdigit() else None

@@ -14,11 +14,11 @@ from pathlib import Path
 from pipeline.errors import DataError
 from pipeline.work.staging import whole, write_json
 
-READ_AT_ONCE = 1 << 20
-
 
 def digest(*inputs: Path | str) -> str:
     """SHA-256 of files' contents and of texts, in their order; of a folder's, by name.
+
+    Each name, content and text is hashed by itself, so that what ends one cannot begin the next.
 
     Raises:
         DataError: a file cannot be read.
@@ -26,15 +26,14 @@ def digest(*inputs: Path | str) -> str:
     found = hashlib.sha256()
     for each in inputs:
         if isinstance(each, str):
-            found.update(each.encode())
+            found.update(hashlib.sha256(each.encode()).digest())
             continue
         files = sorted(path for path in each.rglob("*") if path.is_file()) if each.is_dir() else [each]
         for path in files:
-            found.update(str(path.relative_to(each.parent)).encode())
+            found.update(hashlib.sha256(str(path.relative_to(each.parent)).encode()).digest())
             try:
                 with path.open("rb") as file:
-                    while chunk := file.read(READ_AT_ONCE):
-                        found.update(chunk)
+                    found.update(hashlib.file_digest(file, "sha256").digest())
             except OSError as error:
                 raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
     return found.hexdigest()

@@ -1,22 +1,30 @@
 """A set of result files written into a folder together, beside a JSON record of how they came about.
 
 A run that stops half way must leave neither half a figure nor a table beside the figures of another run;
-so files are written in a hidden folder and renamed at the end, the record last.
+so files are written in a hidden folder and renamed at the end, while there is no record. What is being
+written bears the number of its process, so that the next one can remove what a killed one has left.
 """
 
 from __future__ import annotations
 
+import glob
 import json
 import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import psutil  # type: ignore[import-untyped]
 
 from pipeline.errors import DataError
+
+Result = TypeVar("Result")
+
+_PARTIAL = ".partial-"
 
 
 @contextmanager
@@ -27,7 +35,7 @@ def staged(out: Path, record: str, earlier: Iterable[str]) -> Iterator[Path]:
 
     Args:
         out: made, with its parents, before the block begins.
-        record: name of the file that is moved last: where it is new, everything is.
+        record: name of the file that goes first and is moved last: where it is, everything is of one run.
         earlier: names of files that an earlier run may have left; what is not written anew is removed.
 
     Raises:
@@ -36,9 +44,13 @@ def staged(out: Path, record: str, earlier: Iterable[str]) -> Iterator[Path]:
     folder = None
     try:
         out.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=out))
+        for left in out.glob(f"{_PARTIAL}*"):
+            if _ended(left.name.removeprefix(_PARTIAL).partition("-")[0]):
+                shutil.rmtree(left, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(prefix=f"{_PARTIAL}{os.getpid()}-", dir=out))
         yield folder
         names = {path.name for path in folder.iterdir()}
+        (out / record).unlink(missing_ok=True)
         for name in set(earlier) - names:
             (out / name).unlink(missing_ok=True)
         for name in [*sorted(names - {record}), record]:
@@ -67,6 +79,18 @@ def whole(path: Path) -> Iterator[Path]:
             beside.unlink(missing_ok=True)
 
 
+def sweep(path: Path) -> None:
+    """Remove what processes that are no more have left beside a file that `whole` was writing."""
+    for beside in path.parent.glob(f".{glob.escape(path.stem)}.*{path.suffix}"):
+        if _ended(beside.name.removeprefix(f".{path.stem}.").removesuffix(path.suffix)):
+            beside.unlink(missing_ok=True)
+
+
+def _ended(pid: str) -> bool:
+    """Whether a text is the number of a process that is no more."""
+    return pid.isdecimal() and not psutil.pid_exists(int(pid))
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write a record, with null for what is undefined."""
     text = json.dumps(without_nan(content), indent=2, ensure_ascii=False, allow_nan=False)
@@ -80,3 +104,32 @@ def without_nan(content: Any) -> Any:
     if isinstance(content, list | tuple):
         return [without_nan(item) for item in content]
     return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def with_nan(content: Any) -> Any:
+    """The same with NaN for null, which stands for it in JSON."""
+    if isinstance(content, dict):
+        return {key: with_nan(item) for key, item in content.items()}
+    if isinstance(content, list):
+        return [with_nan(item) for item in content]
+    return math.nan if content is None else content
+
+
+def read_back(folder: Path, record: str, load: Callable[[Path], Result], again: str) -> Result | None:
+    """What an earlier run left in a folder; None where its record is not there.
+
+    Args:
+        folder: of the results.
+        record: name of the file that tells a whole result.
+        load: reads them.
+        again: what makes them anew, for the message.
+
+    Raises:
+        DataError: they are damaged.
+    """
+    if not (folder / record).is_file():
+        return None
+    try:
+        return load(folder)
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise DataError(f"{folder} is damaged ({error}): remove it, and {again}") from error

@@ -83,6 +83,11 @@ class WorkDir:
         return self.validation / "predictions.parquet"
 
     @property
+    def insitu(self) -> Path:
+        """In-situ soil moisture of a station and day, Parquet: what the maps are held against."""
+        return self.validation / "insitu.parquet"
+
+    @property
     def stations(self) -> Path:
         """Simulated stations, Parquet; only where sources are simulated."""
         return self.root / "stations.parquet"

@@ -472,12 +472,14 @@ def test_playing_goes_on_at_the_pace_the_reader_wants(
     page.locator("#play").click()
     shown(page, 1)
     assert page.locator("#play").get_attribute("aria-label") == "Pause"
+    assert page.locator("#date").get_attribute("aria-live") == "off"  # nobody can listen at that pace
     page.clock.run_for(pace - 50)
     assert page.locator("#date").text_content() == day_of(1)
     page.clock.run_for(100)
     shown(page, 2)
     page.locator("#play").click()
     assert page.locator("#play").get_attribute("aria-label") == "Play"
+    assert page.locator("#date").get_attribute("aria-live") == "polite"
     page.clock.run_for(10 * pace)
     assert page.locator("#date").text_content() == day_of(2)
 
@@ -546,12 +548,86 @@ def test_a_single_day_without_partitions(opened: Open, small: SmallMap, tmp_path
     shown(page, 0)
 
 
+def test_a_line_breaks_where_days_are_missing(opened: Open, small: SmallMap, tmp_path: Path) -> None:
+    shutil.copytree(small.root, tmp_path / "days")
+    some = SmallMap(tmp_path / "days", small.manifest)
+    shutil.rmtree(some.prediction)
+    with xr.open_zarr(small.prediction, chunks=None, consolidated=False) as store:
+        few = store.isel(time=[0, 1, 2, 8, 9]).drop_encoding()
+        few.to_zarr(some.prediction, zarr_format=3, consolidated=False)
+    page = opened(some.page(tmp_path / "map").path).page
+    shown(page, 0)
+    choose(page, LAND)
+    drawn = page.locator("#chart .series.fine").get_attribute("d")
+    assert [len(line.split("L")) for line in drawn.split("M")[1:]] == [3, 2]
+
+
+def test_years_along_the_axis_stand_apart(opened: Open, small: SmallMap, tmp_path: Path) -> None:
+    shutil.copytree(small.root, tmp_path / "years")
+    some = SmallMap(tmp_path / "years", small.manifest)
+    shutil.rmtree(some.prediction)
+    with xr.open_zarr(small.prediction, chunks=None, consolidated=False) as store:
+        days = np.array(["2015-06-01", "2019-04-26", "2019-04-27", "2024-06-01"], "datetime64[ns]")
+        few = store.isel(time=slice(4)).drop_encoding().assign_coords(time=days)
+        few.to_zarr(some.prediction, zarr_format=3, consolidated=False)
+    page = opened(some.page(tmp_path / "map", stations=None).path).page
+    page.wait_for_selector('#map[data-day="2015-06-01"][aria-busy="false"]')
+    choose(page, LAND)
+    labels = [
+        text for text in page.locator("#chart text").all_text_contents() if re.fullmatch(r"\d{4}", text)
+    ]
+    assert labels == ["2016", "2018", "2020", "2022", "2024"]
+
+
 def test_numbers_that_were_not_copied_are_told(opened: Open, beside: Path, tmp_path: Path) -> None:
     alone = Path(shutil.copy(beside, tmp_path))
     window = opened(alone)
     window.page.wait_for_selector("#alert:not([hidden])")
     text = window.page.locator("#alert").text_content()
     assert "days-0.js is missing: copy the folder map-data-" in text
+    assert all("ERR_FILE_NOT_FOUND" in said for said in window.complaints)
+    window.complaints.clear()
+
+
+def copied_without(beside: Path, folder: Path, block: str) -> Path:
+    """The page and the files beside it but one."""
+    shutil.copytree(beside.parent, folder)
+    [lost] = folder.glob(f"map-data-*/{block}.js")
+    lost.unlink()
+    return folder / beside.name
+
+
+def test_a_day_that_cannot_be_read_shows_no_other_day(opened: Open, beside: Path, tmp_path: Path) -> None:
+    window = opened(copied_without(beside, tmp_path / "map", "days-2"))
+    page = window.page
+    shown(page, 0)
+    mode(page, "1 km")
+    page.locator("#show-graticule").uncheck()
+    at = spot(page, LAND[0] + 0.5, LAND[1] + 0.5)
+    outside = colour_at(page, box_of(page)["x"] + 3, 400)
+    assert colour_at(page, *at) != outside
+    page.locator("#day").fill(str(DAYS - 1))
+    page.wait_for_selector("#alert:not([hidden])")
+    assert colour_at(page, *at) == outside
+    go(page, 1)
+    assert page.locator("#alert").is_hidden()
+    assert colour_at(page, *at) == pytest.approx(
+        expected_colour(page, FINE[1, LAND[1], LAND[0]]), abs=COLOUR_STEPS
+    )
+    assert all("ERR_FILE_NOT_FOUND" in said for said in window.complaints)
+    window.complaints.clear()
+
+
+def test_a_pixel_that_cannot_be_read_shows_no_other_pixel(opened: Open, beside: Path, tmp_path: Path) -> None:
+    window = opened(copied_without(beside, tmp_path / "map", "series-0"))
+    page = window.page
+    shown(page, 0)
+    choose(page, (30, 46))  # among the last pixels
+    page.mouse.click(*spot(page, 30.5, 3.5))  # among the first ones
+    page.wait_for_selector("#alert:not([hidden])")
+    assert "series-0.js is missing" in page.locator("#alert").text_content()
+    assert page.locator("#values").is_hidden()
+    assert page.locator("#place").text_content() == ""
     assert all("ERR_FILE_NOT_FOUND" in said for said in window.complaints)
     window.complaints.clear()
 
@@ -610,3 +686,20 @@ def test_dark_readers_get_a_dark_map_with_the_same_colours(opened: Open, embedde
     assert min(corner["light"]) > 200 and max(corner["dark"]) < 60
     place = spot(pages["dark"], LAND[0] + 0.5, LAND[1] + 0.5)
     assert colour_at(pages["dark"], *place) == colour_at(pages["light"], *place)
+
+
+def test_readers_of_forced_colours_see_the_legend_and_which_map_is_shown(
+    opened: Open, embedded: Path
+) -> None:
+    page = opened(embedded, forced_colors="active").page
+    shown(page, 0)
+    mode(page, "1 km")
+    look = "element => getComputedStyle(element)"
+    bar = page.locator("#legend .bar").bounding_box()
+    across = [colour_at(page, bar["x"] + part * bar["width"], bar["y"] + 8) for part in (0.2, 0.5, 0.8)]
+    assert len(set(across)) == 3
+    missing, water = (page.locator(f"#legend i.{name}") for name in ("missing", "water"))
+    assert missing.evaluate(look + ".backgroundColor") != water.evaluate(look + ".backgroundColor")
+    shown_now = page.locator('#modes input[value="fine"] + span')
+    assert shown_now.evaluate(look + ".outlineStyle") == "solid"
+    assert page.locator('#modes input[value="both"] + span').evaluate(look + ".outlineStyle") == "none"

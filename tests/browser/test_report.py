@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.reporting.report import ReportPage, write_report
+from pipeline.reporting.page import ReportPage
+from pipeline.reporting.report import write_report
 from pipeline.study import Study
 from tests.pipeline import finished
 from tests.pipeline.conftest import STUDY
@@ -93,7 +94,7 @@ def test_what_scrolls_sideways_is_reached_by_keyboard_and_nothing_else_is(report
 def test_figures_are_drawn_and_none_is_larger_than_its_file(report, opened: Open):
     page = opened(report.path).page
     sizes = page.locator("img").evaluate_all("all => all.map(each => [each.naturalWidth, each.clientWidth])")
-    assert len(sizes) == 7
+    assert len(sizes) == 10
     assert all(natural > 600 and 300 < shown <= natural for natural, shown in sizes)
 
 
@@ -158,7 +159,7 @@ def test_it_can_be_walked_through_by_keyboard(report, opened: Open):
     page.keyboard.press("Enter")
     page.wait_for_url("**#short")
     assert page.locator("h1").count() == 1
-    assert page.locator("section > h2").count() == page.locator("nav li").count() == 10
+    assert page.locator("section > h2").count() == page.locator("nav li").count() == 15
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -125,6 +125,12 @@ def test_properties_that_earth_engine_refuses_are_refused_here(wrong: dict[str, 
         day_image(f"{ROOT}/c/20190401", "gs://b/x.tif", **wrong).manifest()
 
 
+def test_a_time_in_no_time_zone_is_refused() -> None:
+    naive = DayImage(f"{ROOT}/c/20190401", "gs://b/x.tif", START.replace(tzinfo=None), END, {})
+    with pytest.raises(ValueError, match="2019-03-31 21:00:00 is in no time zone"):
+        naive.manifest()
+
+
 def test_an_ingested_image_has_the_pixels_the_mask_and_the_times(collection: str, uploaded: Any) -> None:
     values = soil_moisture(1)
     name = f"{collection}/20190401"

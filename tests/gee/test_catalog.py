@@ -20,7 +20,6 @@ from gee.local.sources.dataset import RasterGrid
 from tests.gee.conftest import Earth
 
 RASTERS = [source for source in SOURCES.values() if source.kind != "table"]
-SIMULATED = [source for source in RASTERS if catalogue.find(source.id)]
 
 
 def strip(width: int) -> RasterGrid:
@@ -33,18 +32,15 @@ def test_every_source_stands_under_its_own_name_and_id() -> None:
     assert len({source.id for source in SOURCES.values()}) == len(SOURCES)
 
 
-def test_all_but_the_alternative_elevation_are_simulated() -> None:
-    missing = {source.name for source in SOURCES.values()} - {
-        name for name, source in SOURCES.items() if catalogue.find(source.id)
-    }
-    assert missing == {"glo30"}
+def test_every_source_is_simulated() -> None:
+    assert [source.name for source in SOURCES.values() if catalogue.find(source.id) is None] == []
 
 
-@pytest.mark.parametrize("source", SIMULATED, ids=lambda source: source.name)
+@pytest.mark.parametrize("source", RASTERS, ids=lambda source: source.name)
 def test_bands_and_grid_are_those_of_the_simulated_dataset(source: Source) -> None:
     dataset = catalogue.find(source.id)
     assert dataset is not None
-    scene = dataset.scenes(*(None, None) if source.kind == "image" else _middle_of_2019())[0]
+    scene = dataset.scenes(*_middle_of_2019() if source.cadence_days else (None, None))[0]
     assert {band.name for band in source.bands} <= {band.name for band in scene.bands}
     if source.crs is not None:
         assert scene.grid.crs == source.crs

@@ -46,6 +46,39 @@ def test_the_evening_fills_what_the_morning_lacks(earth: Any) -> None:
     assert found == [[None] * 4, [0.2, 0.31, 0.32, None], [None] * 4]
 
 
+def test_numbers_that_no_soil_has_are_no_value_of_the_downscaled_smap(earth: Any) -> None:
+    earth.put(ASSET, GRID, [("2019-07-02", {"AM": row(0, 1.01, -1, 1), "PM": row(0.3, 0.31, 0, 0.5)})])
+    found = by_day(earth, comparisons.moisture(PRODUCTS["smap_dsm"], ASSET, DAYS), MOISTURE)
+    assert found[1] == [0.3, 0.31, None, 1]
+
+
+def test_several_images_of_a_day_are_averaged_and_a_users_scale_holds(earth: Any) -> None:
+    earth.put(
+        ASSET, GRID,
+        [("2019-07-01T00:00", {"b1": row(10, 20, np.nan, -5)}),
+         ("2019-07-01T21:00", {"b1": row(30, np.nan, 8, -5)}),
+         ("2019-07-02T00:00", {"b1": row(0, 1, 2, 3)})],
+    )  # fmt: skip
+    product = comparisons.Product("mine", "Mine", ("b1",), 0.01, offset=0.1)
+    found = by_day(earth, comparisons.moisture(product, ASSET, DAYS), MOISTURE)
+    assert found == [[0.3, 0.3, 0.18, 0.05], [0.1, 0.11, 0.12, 0.13], [None] * 4]
+
+
+def test_published_maps_are_of_the_day_that_they_say(earth: Any) -> None:
+    days = [
+        (f"2019-{before}T21:00", {"sm": row(day / 10, 0, 0, 0)}, {"date": f"2019-07-0{day}"})
+        for day, before in ((1, "06-30"), (3, "07-02"), (4, "07-03"))
+    ]
+    earth.put(ASSET, GRID, days)
+    images = comparisons.published(ASSET, DAYS)
+    listed = images.toList(5)
+    assert earth.value(images.size()) == 2
+    for number, day in enumerate((1, 3)):
+        image = ee.Image(listed.get(number))
+        assert earth.value(image.date().format("YYYY-MM-dd HH")) == f"2019-07-0{day} 00"
+        assert earth.pixels(image, GRID)["sm"][0, 0] == pytest.approx(day / 10)
+
+
 def test_values_at_places_are_those_of_the_pixel_under_them(earth: Any) -> None:
     earth.put(
         ASSET, GRID,

@@ -8,7 +8,7 @@ import ee
 import numpy as np
 import pytest
 
-from gee import statics
+from gee import grids, statics
 from gee.errors import SettingError
 from gee.local.errors import EngineError
 from gee.local.sources.dataset import RasterGrid
@@ -136,6 +136,22 @@ def test_glo30_is_one_image_with_a_grid_of_its_own(earth: Any) -> None:
     mean = dem.reduceResolution(ee.Reducer.mean(), maxPixels=100).reproject(projection)
     blocks = heights.reshape(2, 6, 2, 6).mean(axis=(1, 3))
     assert np.allclose(earth.pixels(mean, coarse)["dem"], blocks, atol=1e-3)
+
+
+def test_the_simulated_elevations_are_one_terrain_across_the_corner_of_four_tiles(earth: Any) -> None:
+    corner = grids.fine_grid((116.95, 31.95, 117.05, 32.05))
+    here = RasterGrid(str(corner.crs), tuple(grids.crs_transform(corner)), corner.width, corner.height)
+    ground, surface = (
+        earth.pixels(
+            grids.aggregated(statics.elevation(name), corner, metres=statics.elevation_metres(name)), here
+        )
+        for name in ("srtm", "glo30")
+    )
+    assert surface["dem"].count() == ground["dem"].count() == corner.width * corner.height
+    above = surface["dem"] - ground["dem"]
+    # Trees stand 5 m and roofs 1.6 m above the ground; SRTM is in whole metres.
+    assert above.min() > -0.6
+    assert above.max() < 5.6
 
 
 def test_an_unknown_elevation_is_refused() -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import shap
 from numpy.typing import NDArray
+from scipy import stats
 from sklearn.exceptions import NotFittedError
 
 from models.errors import SampleError
@@ -236,6 +237,49 @@ def test_ranking_counts_land_cover_columns_that_cancel_out_once() -> None:
     assert [one.predictor for one in ranked] == ["lst", "lc"]
     assert [one.stack for one in ranked] == pytest.approx([0.015, 0.01])
     assert [one.members["xgboost"] for one in ranked] == pytest.approx([0.015, 0.01])
+
+
+def blocked(seed: int) -> tuple[Explanation, NDArray[np.intp]]:
+    """40 blocks of 25 rows alike; in each the sizes of a and b go together, and b's is 1 mm/m less."""
+    rng = np.random.default_rng(seed)
+    size = 0.010 + 0.002 * rng.standard_normal(40)
+    block = np.repeat(np.arange(40), 25)
+    sign = rng.choice([-1, 1], (1000, 2))
+    values = sign * np.column_stack([size, size - 0.001])[block]
+    return made(("a", "b"), np.zeros((1000, 2)), values), block
+
+
+def test_intervals_of_importance_are_those_of_as_many_rows_as_there_are_blocks() -> None:
+    explained, block = blocked(0)
+    size = np.abs(explained.stack.shap[::25, 0])
+
+    first, second = ranking(explained, block)
+
+    lower, upper = stats.t.interval(0.95, 39, size.mean(), stats.sem(size))  # of independent blocks
+    assert (first.size.lower, first.size.upper) == pytest.approx((lower, upper), abs=0.1 * (upper - lower))
+    assert first.size.value == pytest.approx(size.mean())
+    assert second.predictor == "b"
+    assert (first.behind.lower, first.behind.value, first.behind.upper) == (0, 0, 0)
+    for end in (second.behind.lower, second.behind.value, second.behind.upper):  # what blocks share cancels
+        assert end == pytest.approx(0.001, abs=1e-9)
+
+
+def test_the_interval_of_importance_covers_the_mean_of_all_blocks_at_its_rate() -> None:
+    covered = 0
+    for seed in range(200):
+        first, _ = ranking(*blocked(seed))
+        covered += first.size.lower < 0.010 < first.size.upper
+
+    assert 0.90 <= covered / 200 <= 0.99
+
+
+def test_importance_has_no_interval_but_its_reason_without_blocks_or_of_few() -> None:
+    explained, block = blocked(0)
+
+    for one in (*ranking(explained), *ranking(explained, block // 10)):
+        assert isnan(one.size.lower)
+        assert "needs 5 blocks" in one.size.reason
+    assert ranking(explained)[0].stack == ranking(explained, block)[0].stack
 
 
 def interacting(strength: float, *, also: float = 0.0, n: int = 4000) -> Explanation:

@@ -9,11 +9,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.signal import lfilter
 
 from models.errors import SampleError
-from models.metrics import MIN_BLOCKS, Metric, Scores, paired_difference, score
+from models.metrics import (
+    ALL,
+    MIN_BLOCKS,
+    Metric,
+    Scores,
+    compare,
+    paired_difference,
+    point_metrics,
+    score,
+    spearman,
+)
 
 METRICS: tuple[Metric, ...] = ("r", "rmse", "ubrmse", "abs_bias")
 NAN = float("nan")
@@ -45,6 +58,22 @@ def values(scores: Scores) -> dict[str, float]:
     return {name: getattr(scores, name).value for name in ("r", "rmse", "bias", "ubrmse")}
 
 
+def real_pair(folder: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """ASCAT and the good hourly values of a station within an hour of it."""
+    station = pd.read_csv(folder / "ISMN.csv", index_col=0, parse_dates=True)
+    ascat = pd.read_csv(folder / "ASCAT.csv", index_col=0, parse_dates=True)
+    good = station.loc[station["soil_moisture_flag"] == "G", "soil_moisture"].rename_axis("time")
+    pair = pd.merge_asof(
+        ascat["sm"].rename_axis("time").sort_index().astype(float),
+        good.sort_index(),
+        left_index=True,
+        right_index=True,
+        direction="nearest",
+        tolerance=pd.Timedelta("1h"),
+    ).dropna()
+    return pair["sm"].to_numpy(), pair["soil_moisture"].to_numpy()
+
+
 class TestScore:
     def test_metrics_are_equations_5_to_8(self) -> None:
         predicted, reference = soil_moisture(500)
@@ -70,24 +99,15 @@ class TestScore:
         from pytesmo.metrics import pairwise
         from pytesmo.metrics.confidence_intervals import with_analytical_ci
 
-        folder = shared_data / "pytesmo-pair"
-        station = pd.read_csv(folder / "ISMN.csv", index_col=0, parse_dates=True)
-        ascat = pd.read_csv(folder / "ASCAT.csv", index_col=0, parse_dates=True)
-        good = station.loc[station["soil_moisture_flag"] == "G", "soil_moisture"].rename_axis("time")
-        pair = pd.merge_asof(
-            ascat["sm"].rename_axis("time").sort_index().astype(float),
-            good.sort_index(),
-            left_index=True,
-            right_index=True,
-            direction="nearest",
-            tolerance=pd.Timedelta("1h"),
-        ).dropna()
-        predicted, reference = (pair[column].to_numpy() for column in ("sm", "soil_moisture"))
-        assert len(pair) > 100
-
+        predicted, reference = real_pair(shared_data / "pytesmo-pair")
         scores = score(predicted, reference)
-        assert scores.n == len(pair)
-        for ours, name in ((scores.r, "pearson_r"), (scores.bias, "bias"), (scores.ubrmse, "ubrmsd")):
+        assert scores.n == len(predicted) > 100
+        for ours, name in (
+            (scores.r, "pearson_r"),
+            (scores.bias, "bias"),
+            (scores.ubrmse, "ubrmsd"),
+            (spearman(predicted, reference), "spearman_r"),
+        ):
             expected = with_analytical_ci(name, predicted, reference)
             assert (ours.value, ours.lower, ours.upper) == pytest.approx(expected, rel=1e-9), name
             assert ours.reason == ""
@@ -343,3 +363,173 @@ class TestPairedDifference:
         start = time.perf_counter()
         paired_difference(first, second, reference, blocks=block, metric="r")
         assert time.perf_counter() - start < 1
+
+
+class TestSpearman:
+    @pytest.mark.parametrize("seed", range(5))
+    def test_random_series_equal_scipy_and_pytesmo(self, seed: int) -> None:
+        pytest.importorskip("pytesmo", reason="pytesmo, the oracle, is in the extra 'validation'")
+        from pytesmo.metrics.confidence_intervals import with_analytical_ci
+
+        predicted, reference = soil_moisture(60, seed)
+        predicted = predicted.round(2)  # with ties
+        found = spearman(predicted, reference)
+        assert found.value == pytest.approx(stats.spearmanr(predicted, reference).statistic, rel=1e-12)
+        expected = with_analytical_ci("spearman_r", predicted, reference)
+        assert (found.value, found.lower, found.upper) == pytest.approx(expected, rel=1e-9)
+
+    @pytest.mark.parametrize(
+        ("predicted", "reference", "reason"),
+        [
+            ([0.1, 0.2], [0.3, 0.4], "spearman needs 3 pairs, got 2"),
+            ([0.1, 0.1, 0.1], [0.3, 0.4, 0.1], "spearman is undefined: constant predicted series"),
+        ],
+    )
+    def test_what_is_undefined_is_nan_with_a_reason(
+        self, predicted: list[float], reference: list[float], reason: str
+    ) -> None:
+        found = spearman(predicted, reference)
+        assert np.isnan(found.value)
+        assert found.reason == reason
+
+
+def autocorrelated(
+    seed: int, n_blocks: int = 40, rows: int = 30, memory: float = 0.5
+) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64], NDArray[np.intp]]:
+    """Daily Gaussian series of spread 0.06; errors of spread 0.03 and 0.045 and bias 0.02 and -0.03."""
+    drawn = np.random.default_rng(seed).normal(size=(3, n_blocks * rows + 100))
+    reference, first, second = lfilter([np.sqrt(1 - memory**2)], [1, -memory], drawn, axis=1)[:, 100:]
+    truth = 0.25 + 0.06 * reference
+    products = {"a": truth + 0.02 + 0.03 * first, "b": truth - 0.03 + 0.045 * second}
+    return products, truth, np.repeat(np.arange(n_blocks), rows)
+
+
+def known(spread: float, bias: float) -> dict[Metric, float]:
+    r = 0.06 / np.hypot(0.06, spread)
+    return {
+        "r": r, "spearman": 6 / np.pi * np.arcsin(r / 2), "bias": bias, "rmse": np.hypot(spread, bias),
+        "ubrmse": spread, "abs_bias": abs(bias),
+    }  # fmt: skip
+
+
+class TestCompare:
+    def test_many_products_are_scored_as_one_at_a_time(self) -> None:
+        first, second, reference, block = three_products(12, 20, seed=4)
+        third = second[::-1].copy()
+        products = {"a": first, "b": second, "c": third}
+        found = compare(products, reference, blocks=block, baseline="b", seed=3)
+        assert (found.n, found.blocks, set(found.differences)) == (240, 12, {"a", "c"})
+        for name, series in products.items():
+            alone = score(series, reference, blocks=block, seed=3)
+            for metric in ("r", "rmse", "bias", "ubrmse"):
+                one, other = found.scores[name][metric], getattr(alone, metric)
+                assert (one.value, one.lower, one.upper) == pytest.approx(
+                    (other.value, other.lower, other.upper), rel=1e-9
+                )
+        for metric in METRICS:
+            pair = paired_difference(third, second, reference, blocks=block, metric=metric, seed=3)
+            both = found.differences["c"][metric]
+            assert (both.value, both.lower, both.upper) == pytest.approx(
+                (pair.value, pair.lower, pair.upper), rel=1e-9
+            )
+
+    def test_only_rows_that_all_products_have_count(self) -> None:
+        first, second, reference, block = three_products(8, 20, seed=0)
+        gappy = second.copy()
+        gappy[::5] = NAN
+        kept = np.isfinite(gappy)
+        found = compare({"a": first, "b": gappy}, reference, blocks=block)
+        assert found.n == kept.sum()
+        expected = equations(first[kept], reference[kept])
+        assert found.scores["a"]["rmse"].value == pytest.approx(expected["rmse"])
+        rho = stats.spearmanr(first[kept], reference[kept]).statistic
+        assert found.scores["a"]["spearman"].value == pytest.approx(rho)
+        assert found.differences == {}
+
+    def test_the_spearman_interval_is_that_of_drawn_blocks_of_ranks(self) -> None:
+        first, _, reference, block = three_products(12, 10, seed=3)
+        ranks = stats.rankdata(first), stats.rankdata(reference)
+        rng = np.random.default_rng(99)
+        drawn = []
+        for _ in range(3000):
+            rows = (10 * rng.integers(0, 12, 12)[:, None] + np.arange(10)).ravel()
+            drawn.append(np.corrcoef(ranks[0][rows], ranks[1][rows])[0, 1])
+        tail = stats.norm.cdf(np.sqrt(12 / 11) * stats.t.ppf(0.025, 11))
+        lower, upper = np.quantile(drawn, [tail, 1 - tail])
+        found = compare({"a": first}, reference, blocks=block, metrics=("spearman",), draws=3000)
+        ours = found.scores["a"]["spearman"]
+        assert (ours.lower, ours.upper) == pytest.approx((lower, upper), abs=0.1 * (upper - lower))
+
+    def test_a_constant_product_has_no_correlation_and_takes_none_from_the_others(self) -> None:
+        first, _, reference, block = three_products(8, 20, seed=0)
+        found = compare({"a": first, "b": np.full(160, 0.3)}, reference, blocks=block, baseline="b")
+        for metric in ("r", "spearman"):
+            assert np.isfinite(found.scores["a"][metric].lower)
+            assert "constant predicted series" in found.scores["b"][metric].reason
+            assert "constant predicted series" in found.differences["a"][metric].reason
+        assert np.isfinite(found.differences["a"]["rmse"].lower)
+
+    def test_the_same_draws_serve_whatever_was_asked_before(self) -> None:
+        first, second, reference, block = three_products(8, 20, seed=0)
+        one = compare({"a": first}, reference, blocks=block, seed=1)
+        compare({"a": first}, reference, blocks=block, seed=2)
+        compare({"a": second}, reference, blocks=block % 6, seed=1)
+        assert compare({"a": first}, reference, blocks=block, seed=1) == one
+
+    def test_intervals_of_autocorrelated_series_cover_the_known_values(self) -> None:
+        """95 % asked of 300 simulated stations: a coverage is known to 1.3 % (one sigma)."""
+        truth = {"a": known(0.03, 0.02), "b": known(0.045, -0.03)}
+        stations, sigma = 300, np.sqrt(0.95 * 0.05 / 300)
+        covered = dict.fromkeys([(kind, metric) for kind in ("own", "difference") for metric in ALL], 0)
+        of_rows = 0
+        for station in range(stations):
+            products, reference, block = autocorrelated(station)
+            found = compare(products, reference, blocks=block, baseline="b", draws=500, seed=station)
+            for metric in ALL:
+                own, both = found.scores["a"][metric], found.differences["a"][metric]
+                gap = truth["a"][metric] - truth["b"][metric]
+                covered["own", metric] += own.lower <= truth["a"][metric] <= own.upper
+                covered["difference", metric] += both.lower <= gap <= both.upper
+            bias = score(products["a"], reference).bias  # analytic: every row independent
+            of_rows += bias.lower <= 0.02 <= bias.upper
+        for key, count in covered.items():
+            assert abs(count / stations - 0.95) < 3 * sigma, key
+        assert of_rows / stations < 0.85
+
+
+class TestPointMetrics:
+    def test_each_product_is_scored_as_numpy_and_scipy_score_it(self) -> None:
+        first, second, reference, _ = three_products(5, 8, seed=2)
+        found = point_metrics(np.column_stack([first, second]), reference)
+        for place, series in enumerate((first, second)):
+            expected = equations(series, reference)
+            expected["spearman"] = stats.spearmanr(series, reference).statistic
+            assert {metric: found[metric][place] for metric in expected} == pytest.approx(expected, rel=1e-10)
+
+    def test_a_constant_series_has_no_correlation(self) -> None:
+        varying = np.array([0.1, 0.2, 0.4, 0.3])
+        found = point_metrics(np.column_stack([varying, np.full(4, 0.3)]), varying)
+        assert found["r"][0] == pytest.approx(1)
+        assert np.isnan([found["r"][1], found["spearman"][1]]).all()
+        assert np.isnan(point_metrics(varying[:, None], np.full(4, 0.1))["r"]).all()
+        assert np.isnan(point_metrics(varying[:2, None], varying[:2])["r"]).all()
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 10_000), shift=st.floats(-0.3, 0.3), n=st.integers(12, 60))
+def test_order_of_rows_and_a_constant_shift_of_all_change_no_score(seed: int, shift: float, n: int) -> None:
+    predicted, reference = soil_moisture(n, seed)
+    block = np.arange(n) // 2
+    order = np.random.default_rng(seed).permutation(n)
+    plain = compare({"a": predicted}, reference, blocks=block, draws=50)
+    moved = compare(
+        {"a": (predicted + shift)[order]}, (reference + shift)[order], blocks=block[order], draws=50
+    )
+    wetter = compare({"a": predicted + shift}, reference, blocks=block, draws=50)
+    for metric in ALL:
+        one, other = plain.scores["a"][metric], moved.scores["a"][metric]
+        expected = (one.value, one.lower, one.upper)
+        assert (other.value, other.lower, other.upper) == pytest.approx(expected, abs=1e-9)
+    for metric in ("r", "spearman", "ubrmse"):
+        assert wetter.scores["a"][metric].value == pytest.approx(plain.scores["a"][metric].value, abs=1e-9)
+    assert wetter.scores["a"]["bias"].value == pytest.approx(plain.scores["a"]["bias"].value + shift)

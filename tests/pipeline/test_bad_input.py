@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import pipeline.learning.predict
 import pipeline.learning.train
 import pipeline.run
+import pipeline.tables.writing
 from models import store
 from models.learners import LightGBM
 
@@ -290,7 +290,7 @@ def test_a_prediction_that_is_interrupted_leaves_the_earlier_one(gee_smap, train
         path.write_text("half")
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(pipeline.learning.predict.WRITERS, ".parquet", interrupted)
+    monkeypatch.setitem(pipeline.tables.writing.WRITERS, ".parquet", interrupted)
     told = gee_smap("predict", "--model", trained.model, "--table", trained.samples, "--out", out)
     assert told.code == 130
     assert contents(tmp_path) == {"p.parquet": b"the earlier prediction"}

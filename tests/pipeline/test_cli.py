@@ -266,8 +266,11 @@ def test_predict_and_validate_as_json_are_json(gee_smap, trained, tmp_path, monk
     told = gee_smap("validate", "--predictions", out, "--insitu", insitu, "--out", tmp_path / "v", "--json")
     assert told.code == 0
     summary = strictly(told.out)
-    assert summary["pooled"]["prediction"]["r"] is None
-    assert summary == strictly((tmp_path / "v" / "summary.json").read_text(encoding="utf-8"))
+    assert summary["pooled"]["sm"]["r"] is None
+    recorded = strictly((tmp_path / "v" / "summary.json").read_text(encoding="utf-8"))
+    assert set(recorded.pop("notes")) <= set(summary["notes"])
+    assert recorded == {name: summary[name] for name in recorded}
+    assert summary["report"] == str(tmp_path / "v" / "report.html")
 
 
 def test_explain_prints_how_much_each_predictor_moves_the_stack_of_each_partition(

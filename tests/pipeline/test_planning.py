@@ -284,9 +284,6 @@ REFUSED = {
     "the paper's soil": (
         {"preset": 'preset = "paper"'}, ["HWSD", 'soil = "soilgrids"'],
     ),
-    "elevation that the engine lacks": (
-        {"more": '[preparation]\nelevation = "glo30"'}, ["COPERNICUS/DEM/GLO30_2024_1", 'elevation = "srtm"'],
-    ),
     "days without SMAP": (
         {"period": "start = 2025-12-20\nend = 2026-01-05"},
         [

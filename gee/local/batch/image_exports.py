@@ -61,19 +61,19 @@ class Part:
     name: str
 
 
+@dataclass(frozen=True, eq=False)
 class ImageExports:
     """Runs the tasks of type EXPORT_IMAGE.
 
-    Args:
+    Attributes:
         engine: computes.
         store: of assets.
         buckets: of Cloud Storage.
     """
 
-    def __init__(self, engine: Engine, store: AssetStore, buckets: Buckets) -> None:
-        self._engine = engine
-        self._store = store
-        self._buckets = buckets
+    engine: Engine
+    store: AssetStore
+    buckets: Buckets
 
     def check(self, body: Mapping[str, Any], caller: Identity) -> None:
         """Refuse a request that can never run, before it is queued.
@@ -102,8 +102,8 @@ class ImageExports:
     @contextmanager
     def _image(self, request: ExportImage, caller: Identity) -> Iterator[tuple[Image, Grid]]:
         """The image and its grid, within a context that has no deadline."""
-        context = self._engine.context(caller, None)
-        with self._engine.evaluated(request.expression, caller, context) as value:
+        context = self.engine.context(caller, None)
+        with self.engine.evaluated(request.expression, caller, context) as value:
             image: Image = registry.expect(value, "Image")
             if not image.bands:
                 raise EngineError("Image has no bands.")
@@ -124,8 +124,8 @@ class ImageExports:
     ) -> list[str]:
         destination = options.destination()
         geotiff = _geotiff_options(options)
-        self._buckets.check_bucket(destination.bucket)
-        with self._image(request, caller) as (image, grid), self._store.staging() as folder:
+        self.buckets.check_bucket(destination.bucket)
+        with self._image(request, caller) as (image, grid), self.store.staging() as folder:
             dtype = common_type(image)
             missing = _missing(geotiff, dtype)
             pixel_bytes = dtype.itemsize * len(image.bands)
@@ -144,7 +144,7 @@ class ImageExports:
                     handle.progress(share[1], UPLOAD)
                 if has_data or not geotiff.skip_empty_files:
                     uri = ObjectUri(destination.bucket, part.name)
-                    self._buckets.upload(path, uri, "image/tiff", handle.check_cancelled)
+                    self.buckets.upload(path, uri, "image/tiff", handle.check_cancelled)
                 path.unlink()
         return [browser_url(destination.bucket, destination.filename_prefix)]
 
@@ -152,8 +152,8 @@ class ImageExports:
         self, request: ExportImage, options: ImageAssetOptions, caller: Identity, handle: TaskHandle
     ) -> list[str]:
         destination = options.earth_engine_destination
-        self._store.check_creation(destination.name, IMAGE, caller, overwrite=destination.overwrite)
-        with self._image(request, caller) as (image, grid), self._store.staging() as folder:
+        self.store.check_creation(destination.name, IMAGE, caller, overwrite=destination.overwrite)
+        with self._image(request, caller) as (image, grid), self.store.staging() as folder:
             unknown = sorted(set(options.pyramiding_policy_overrides) - set(image.names))
             if unknown:
                 raise EngineError(
@@ -166,7 +166,7 @@ class ImageExports:
                 [options.pyramiding(name) for name in image.names],
             )  # fmt: skip
             handle.check_cancelled()
-            self._store.create(new, caller, overwrite=destination.overwrite, folder=folder)
+            self.store.create(new, caller, overwrite=destination.overwrite, folder=folder)
         return [f"{EDITOR}{destination.name}"]
 
 

@@ -121,19 +121,19 @@ WRITERS: Mapping[str, tuple[str, str, Writer]] = {
 """Format -> suffix, media type, what writes it."""
 
 
+@dataclass(frozen=True, eq=False)
 class TableExports:
     """Runs the tasks of type EXPORT_FEATURES.
 
-    Args:
+    Attributes:
         engine: computes.
         store: of assets.
         buckets: of Cloud Storage.
     """
 
-    def __init__(self, engine: Engine, store: AssetStore, buckets: Buckets) -> None:
-        self._engine = engine
-        self._store = store
-        self._buckets = buckets
+    engine: Engine
+    store: AssetStore
+    buckets: Buckets
 
     def check(self, body: Mapping[str, Any], caller: Identity) -> None:
         """Refuse a request that can never run, before it is queued.
@@ -161,8 +161,8 @@ class TableExports:
 
     @contextmanager
     def _table(self, request: ExportTable, caller: Identity, handle: TaskHandle) -> Iterator[Table]:
-        context = self._engine.context(caller, None)
-        with self._engine.evaluated(request.expression, caller, context) as value:
+        context = self.engine.context(caller, None)
+        with self.engine.evaluated(request.expression, caller, context) as value:
             features = registry.expect(value, "FeatureCollection")
             handle.progress(0.0, "Computing")
             found = survey(_as_features(features), handle)
@@ -175,20 +175,20 @@ class TableExports:
     ) -> list[str]:
         destination = options.destination()
         suffix, media_type, write = _writer(options)
-        self._buckets.check_bucket(destination.bucket)
-        with self._store.staging() as folder, self._table(request, caller, handle) as table:
+        self.buckets.check_bucket(destination.bucket)
+        with self.store.staging() as folder, self._table(request, caller, handle) as table:
             with storing(folder):
                 write(table, folder / f"table{suffix}")
             for path in sorted(folder.iterdir()):
                 uri = ObjectUri(destination.bucket, f"{destination.filename_prefix}{path.suffix}")
-                self._buckets.upload(path, uri, media_type, handle.check_cancelled)
+                self.buckets.upload(path, uri, media_type, handle.check_cancelled)
         return [browser_url(destination.bucket, destination.filename_prefix)]
 
     def _to_asset(self, request: ExportTable, caller: Identity, handle: TaskHandle) -> list[str]:
         assert request.asset_export_options is not None  # noqa: S101 - checked
         destination = request.asset_export_options.earth_engine_destination
-        self._store.check_creation(destination.name, TABLE, caller, overwrite=destination.overwrite)
-        with self._store.staging() as folder, self._table(request, caller, handle) as table:
+        self.store.check_creation(destination.name, TABLE, caller, overwrite=destination.overwrite)
+        with self.store.staging() as folder, self._table(request, caller, handle) as table:
             write_parquet(
                 table.features, table.found, request.selectors, folder / CONTENT, handle, keep_edges=True
             )
@@ -200,7 +200,7 @@ class TableExports:
                 feature_count=table.found.count,
             )
             handle.check_cancelled()
-            self._store.create(new, caller, overwrite=destination.overwrite, folder=folder)
+            self.store.create(new, caller, overwrite=destination.overwrite, folder=folder)
         return [f"{EDITOR}{destination.name}"]
 
 

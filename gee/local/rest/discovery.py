@@ -1,7 +1,9 @@
 """The discovery document by which clients learn the routes.
 
 earthengine-api ships a reduced one for its own tests; what it lacks of the version 1 surface is added
-here from a table (REST reference v1; the JavaScript client lists the same methods).
+here from a table (REST reference v1; the JavaScript client lists the same methods), and where it is stricter
+than Google's own, Google's pattern is taken: it lets a client ask for the root of a project
+(https://github.com/samapriya/geeup/issues/47 and samapriya/gee_asset_manager_addon issue 12 quote it).
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import Any
 
 VERSIONS = ("v1", "v1beta", "v1alpha")
 _SHIPPED_VERSION = "v1alpha"
+_SHIPPED_PATTERN, _PATTERN = "^projects/[^/]+/assets/.+$", "^projects/[^/]+/assets/.*$"
 
 # resource, method, verb, path after the version, path parameter, its pattern, query parameters
 _MISSING = (
@@ -35,7 +38,9 @@ def _query(name: str) -> dict[str, Any]:
 @cache
 def _document(version: str) -> dict[str, Any]:
     shipped = resources.files("ee").joinpath("tests/cloud_api_discovery_document.json").read_text("utf-8")
-    document: dict[str, Any] = json.loads(shipped.replace(_SHIPPED_VERSION, version))
+    document: dict[str, Any] = json.loads(
+        shipped.replace(_SHIPPED_VERSION, version).replace(_SHIPPED_PATTERN, _PATTERN)
+    )
     projects = document["resources"]["projects"]
     for resource, name, verb, path, parameter, pattern, query in _MISSING:
         place = projects["resources"].setdefault(resource, {}) if resource else projects

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gee.local.sources import (
+    copernicus_dem,
     modis_albedo,
     modis_landcover,
     modis_leaves,
@@ -34,6 +35,7 @@ DATASETS: Mapping[str, Dataset] = {
         *modis_landcover.DATASETS,
         *sentinel1.DATASETS,
         *surface.DATASETS,
+        copernicus_dem.DATASET,
         BOUNDARIES,
     )
 }

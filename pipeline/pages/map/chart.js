@@ -88,7 +88,7 @@ export class Chart {
     return element("path", { class: style, d: `M${points.map((point) => point.join(" ")).join("L")}` });
   }
 
-  /** A line that breaks where values are missing; a lone one is a dot. */
+  /** A line that breaks where values or days are missing; a lone one is a dot. */
   #series(values, style) {
     let pen = "M";
     const parts = values.map((value, number) => {
@@ -97,6 +97,7 @@ export class Chart {
         return "";
       }
       const at = `${this.#x(this.times[number]).toFixed(1)} ${this.#y(value).toFixed(1)}`;
+      if (this.times[number] - this.times[number - 1] > DAY) pen = "M";
       const part = pen === "M" ? `M${at}h0` : `L${at}`;
       pen = "L";
       return part;
@@ -136,11 +137,12 @@ function ticks(times) {
   }
   const from = new Date(first);
   const months = days / 30.4;
-  const every = [1, 2, 3, 6, 12, 24, 60].find((step) => months / step <= MOST_TICKS);
+  const every = [1, 2, 3, 6, 12, 24, 60].find((step) => months / step <= MOST_TICKS) ?? 120;
   const starts = Array.from({ length: Math.ceil(months) + 2 }, (_, number) =>
     Date.UTC(from.getUTCFullYear(), from.getUTCMonth() + number, 1),
   );
+  const count = (date) => 12 * date.getUTCFullYear() + date.getUTCMonth();
   return starts
-    .filter((time) => time >= first && time <= last && new Date(time).getUTCMonth() % Math.min(every, 12) === 0)
+    .filter((time) => time >= first && time <= last && count(new Date(time)) % every === 0)
     .map((time) => ({ time, label: month(time) === "Jan" ? `${new Date(time).getUTCFullYear()}` : month(time) }));
 }

@@ -1,4 +1,4 @@
-// Blocks of numbers as text: the inverse of encoded() in pipeline/map_data.py.
+// Blocks of numbers as text: the inverse of encoded() in pipeline/pages/map_data.py.
 
 function bytesOf(base64) {
   if (Uint8Array.fromBase64) return Uint8Array.fromBase64(base64);

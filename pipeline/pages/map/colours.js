@@ -55,4 +55,9 @@ export class Raster {
     }
     this.context.putImageData(this.image, 0, 0);
   }
+
+  /** Show nothing. */
+  clear() {
+    this.context.clearRect(0, 0, this.canvas.width, this.canvas.height);
+  }
 }

@@ -81,6 +81,9 @@ class Page {
       complain(null);
       return true;
     } catch (error) {
+      if (asked !== this.#asked) return false;
+      this.map.show(null, this.moisture.coarse(day)); // rather than the picture of another day
+      this.panel.tell(day, false);
       complain(error);
       return false;
     } finally {
@@ -94,6 +97,9 @@ class Page {
     try {
       if (await this.panel.choose(pixel)) this.panel.tell(this.player.day, true);
     } catch (error) {
+      if (this.map.pixel !== pixel) return;
+      this.map.pixel = null;
+      this.map.draw();
       complain(error);
     }
   }
@@ -207,7 +213,7 @@ function note({ name, text }) {
 
 async function main() {
   if (!("DecompressionStream" in globalThis)) {
-    throw new Error("This browser is too old for the map: take Chrome 97, Firefox 113, Safari 16.4 or a later one.");
+    throw new Error("This browser is too old for the map: take Chrome 111, Firefox 113, Safari 16.4 or a later one.");
   }
   const study = JSON.parse(get("study").textContent);
   const moisture = new Moisture(study);

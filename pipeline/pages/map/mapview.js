@@ -34,7 +34,7 @@ export class MapView {
     this.#paint();
   }
 
-  /** Show other codes: of a day by slot, and by cell. */
+  /** Show other codes: of a day by slot, null for none that can be read, and by cell. */
   show(fine, coarse) {
     this.#codes = { fine, coarse };
     this.#paint();
@@ -45,6 +45,7 @@ export class MapView {
     const water = parsed(this.colours.water);
     const { fine, coarse } = this.#codes;
     if (fine) this.rasters.fine.paint(kinds, (pixel) => fine[slotOf[pixel]] ?? 0, this.ramp, water);
+    else this.rasters.fine.clear();
     if (coarse) this.rasters.coarse.paint(kinds, (pixel) => coarse[cellOf[pixel] - 1] ?? 0, this.ramp, water);
     this.draw();
   }

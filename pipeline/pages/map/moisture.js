@@ -1,7 +1,7 @@
 // The study's soil moisture: of a day, of a pixel through all days, of SMAP's cells and of stations.
 import { Blocks } from "./blocks.js";
 
-export const MAPPED = 1; // kinds of pixels, as in pipeline/map_data.py
+export const MAPPED = 1; // kinds of pixels, as in pipeline/pages/map_data.py
 export const EMPTY = 2;
 export const WATER = 3;
 

@@ -22,17 +22,24 @@ export class Panel {
     this.chart = new Chart(this.parts.chart, study, goTo);
   }
 
-  /** Read the series of a pixel; null lets it go. Gives whether it is still the one asked for. */
+  /** Read the series of a pixel; null, or one that cannot be read, lets go. Gives whether it is still asked for. */
   async choose(pixel) {
     this.#asked += 1;
     const asked = this.#asked;
-    const chosen = pixel && (await this.#read(pixel));
-    if (asked !== this.#asked) return false;
+    let chosen = null;
+    try {
+      chosen = pixel && (await this.#read(pixel));
+    } finally {
+      if (asked === this.#asked) this.#keep(chosen);
+    }
+    return asked === this.#asked;
+  }
+
+  #keep(chosen) {
     this.#chosen = chosen;
-    this.parts.values.hidden = !pixel;
-    this.parts.hint.hidden = Boolean(pixel);
-    if (!pixel) this.parts.place.textContent = "";
-    return true;
+    this.parts.values.hidden = !chosen;
+    this.parts.hint.hidden = Boolean(chosen);
+    if (!chosen) this.parts.place.textContent = "";
   }
 
   async #read({ column, row }) {

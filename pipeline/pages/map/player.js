@@ -80,5 +80,6 @@ export class Player {
     this.playing = playing;
     this.parts.play.setAttribute("aria-label", playing ? "Pause" : "Play");
     this.parts.play.classList.toggle("playing", playing);
+    this.parts.date.setAttribute("aria-live", playing ? "off" : "polite"); // no reader can say two days a second
   }
 }

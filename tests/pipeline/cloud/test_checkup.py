@@ -272,22 +272,31 @@ def test_a_project_that_is_refused_later_leaves_the_bucket_to_be_looked_at(
 
 
 @pytest.mark.parametrize(
-    ("config", "expected"),
+    ("config", "root", "expected", "quota"),
     [
-        ({"registrationState": "NOT_REGISTERED"}, ("failed", "skipped")),
-        ({"registrationState": "REGISTERED_NOT_COMMERCIALLY"}, ("ok", "skipped")),
-        ({"registrationState": "SOMETHING_NEW", "maxConcurrentExports": 5}, ("ok", "ok")),
-        (None, ("ok", "skipped")),
+        ({"registrationState": "NOT_REGISTERED"}, {}, ("failed", "skipped"), "see above"),
+        ({"registrationState": "REGISTERED_NOT_COMMERCIALLY"}, {}, ("ok", "skipped"), "not told"),
+        ({"registrationState": "SOMETHING_NEW", "maxConcurrentExports": 5}, {}, ("ok", "ok"),
+         "5 exports at a time"),
+        ({}, {"assetCount": "12", "maxAssets": "10000", "sizeBytes": "1500000000",
+              "maxSizeBytes": "250000000000"}, ("ok", "ok"),
+         "12 of 10,000 assets, 1.5 of 250.0 GB of assets"),
+        ({}, {"sizeBytes": "250000000000", "maxSizeBytes": "250000000000"}, ("ok", "failed"),
+         "250.0 of 250.0 GB of assets"),
+        (None, {}, ("ok", "skipped"), "not told: No earthengine.config.get."),
     ],
-)
+)  # fmt: skip
 def test_what_is_told_of_the_registration_and_the_quota_is_shown(
     pretended: faulty_engine.Proxy,
     settings: Callable[..., Settings],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     config: dict[str, Any] | None,
+    root: dict[str, str],
     expected: tuple[str, str],
+    quota: str,
 ) -> None:
+    pretended.inject(faulty_engine.Fault(r"GET .*/assets/\?", edit=lambda told: {**told, "quota": root}))
     if config is None:
         fault = faulty_engine.Fault("GET .*/config", status=403, message="No earthengine.config.get.")
     else:
@@ -295,8 +304,7 @@ def test_what_is_told_of_the_registration_and_the_quota_is_shown(
     pretended.inject(fault)
     done = found(look(settings(), tmp_path, monkeypatch))
     assert (done["project"].state, done["quota"].state) == expected
-    if config and "maxConcurrentExports" in config:
-        assert done["quota"].detail == "5 exports at a time"
+    assert done["quota"].detail == quota
     if expected[0] == "failed":
         assert "https://console.cloud.google.com/earth-engine/configuration" in done["project"].remedy
 
@@ -333,13 +341,13 @@ def test_an_engine_without_cloud_storage_is_told(here: Connection, settings: Cal
 
 
 @pytest.mark.parametrize(
-    ("refused", "expected"),
+    ("refused", "expected", "left"),
     [
-        (lambda asked: True, ("failed", "skipped", "skipped")),
-        (lambda asked: asked.is_upload(), ("ok", "failed", "ok")),
-        (lambda asked: asked.is_media(), ("ok", "failed", "ok")),
-        (lambda asked: asked.method == "DELETE", ("ok", "failed", "ok")),
-        (lambda asked: re.fullmatch("/storage/v1/b/[^/]+", asked.path), ("ok", "ok", "skipped")),
+        (lambda asked: True, ("failed", "skipped", "skipped"), 0),
+        (lambda asked: asked.is_upload(), ("ok", "failed", "ok"), 0),
+        (lambda asked: asked.is_media(), ("ok", "failed", "ok"), 0),
+        (lambda asked: asked.method == "DELETE", ("ok", "failed", "ok"), 1),
+        (lambda asked: re.fullmatch("/storage/v1/b/[^/]+", asked.path), ("ok", "ok", "skipped"), 0),
     ],
     ids=["all", "writing", "reading", "deleting", "looking at the bucket"],
 )
@@ -350,6 +358,7 @@ def test_each_right_that_is_missing_is_told(
     settings: Callable[..., Settings],
     refused: Callable[[faulty_storage.Asked], bool],
     expected: tuple[str, ...],
+    left: int,
 ) -> None:
     name = f"b-{uuid.uuid4()}"
     inside = open_bucket(name, PROJECT, server.address.storage, create=True)
@@ -364,6 +373,7 @@ def test_each_right_that_is_missing_is_told(
             assert "No right." in done[part].detail
             assert ROLE in done[part].remedy
     stays = inside.listing("")
+    assert len(stays) == left
     if stays:
         assert stays[0].name in done["bucket, writing"].detail
     inside.remove([one.name for one in stays])

@@ -15,7 +15,7 @@ import pytest
 import gee.connection
 from gee.catalog import LST, SENTINEL1, SMAP, SOURCES, Band, Source
 from gee.connection import LocalAddress
-from pipeline.cloud import doctor
+from pipeline.cloud import asking, doctor
 from pipeline.errors import EngineError
 
 pytestmark = pytest.mark.usefixtures("engine_of_tests")
@@ -74,15 +74,24 @@ def test_the_time_stamp_of_smap_is_told(told):
     )
 
 
-def test_a_source_that_is_missing_is_told_with_what_does_without_it(told):
-    [found] = [one for one in told["sources"] if one["source"] == "glo30"]
-    assert "COPERNICUS/DEM/GLO30_2024_1 does not exist, or you may not read it" in found["error"]
+@pytest.fixture
+def withdrawn(monkeypatch: pytest.MonkeyPatch) -> Source:
+    """The elevation of a version that the engine does not have."""
+    source = replace(SOURCES["glo30"], id="COPERNICUS/DEM/GLO30_2014_1")
+    monkeypatch.setattr(asking, "INSTEAD", {source.id: asking.INSTEAD[SOURCES["glo30"].id]})
+    return source
+
+
+def test_a_source_that_is_missing_is_told_with_what_does_without_it(gee_smap, monkeypatch, withdrawn):
+    only(monkeypatch, withdrawn, SOURCES["boundaries"])
+    [found, _] = json.loads(gee_smap("doctor", "--json").out)["sources"]
+    assert "COPERNICUS/DEM/GLO30_2014_1 does not exist, or you may not read it" in found["error"]
     assert 'elevation = "srtm"' in found["error"]
     assert (found["types"], found["first"]) == ({}, None)
 
 
-def test_the_table_for_people_names_what_differs_and_what_is_simulated(gee_smap, monkeypatch):
-    only(monkeypatch, LST, SOURCES["glo30"], SOURCES["boundaries"])
+def test_the_table_for_people_names_what_differs_and_what_is_simulated(gee_smap, monkeypatch, withdrawn):
+    only(monkeypatch, LST, withdrawn, SOURCES["boundaries"])
     answered = gee_smap("doctor")
     assert answered.code == 0
     lines = [" ".join(line.split()) for line in answered.out.splitlines()]
@@ -91,7 +100,7 @@ def test_the_table_for_people_names_what_differs_and_what_is_simulated(gee_smap,
     assert "Sources on the local engine" in lines
     row = "MODIS/061/MOD11A1 SR-ORG:6974 926.6254 int 7500..65535 2015-01-01 2025-12-31 1"
     assert row in lines
-    assert "COPERNICUS/DEM/GLO30_2024_1 failed" in lines
+    assert "COPERNICUS/DEM/GLO30_2014_1 failed" in lines
     assert "WM/geoLab/geoBoundaries/600/ADM1" in lines
     assert f"note: MODIS/061/MOD11A1 begins on 2015-01-01, not on {LST.start}" in lines
     assert any("The sources are simulated by the local engine" in line for line in lines)
@@ -165,3 +174,9 @@ def test_an_engine_that_goes_away_is_a_failure(gee_smap, monkeypatch):
     assert (answered.code, answered.out) == (1, "")
     assert "No source could be asked" in answered.err
     assert "connection refused" in answered.err
+
+
+def test_a_source_without_any_image_leaves_the_others_to_be_asked(monkeypatch):
+    monkeypatch.setattr(doctor, "asked", lambda thing: None)  # as of the first of no images
+    found = doctor._found(replace(SOURCES["lst"], start=dt.date(2015, 1, 1), end=dt.date(2015, 12, 31)))
+    assert found.error == f"{LST.id} has no image on this engine"

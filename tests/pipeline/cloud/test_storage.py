@@ -111,6 +111,20 @@ def test_a_key_file_that_is_none_is_told_without_its_content(tmp_path: Path) -> 
     assert "gee-smap auth" in str(caught.value)
 
 
+def test_a_key_of_a_local_engine_is_not_taken_to_google(tmp_path: Path) -> None:
+    key = tmp_path / "key.json"
+    key.write_text(json.dumps({"type": "service_account", "token_uri": "http://127.0.0.1:8085/token"}))
+    with pytest.raises(AuthError, match=r"key\.json belongs to a local engine.*\nType: gee-smap auth"):
+        open_bucket("bucket", PROJECT, credentials=key)
+
+
+def test_a_key_file_of_another_kind_is_told_with_those_that_are_taken(tmp_path: Path) -> None:
+    key = tmp_path / "key.json"
+    key.write_text(json.dumps({"type": "external_account"}))
+    with pytest.raises(AuthError, match="'external_account'; service_account, authorized_user are taken"):
+        open_bucket("bucket", PROJECT, credentials=key)
+
+
 def test_no_credentials_for_google_are_told_with_the_command_that_gets_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

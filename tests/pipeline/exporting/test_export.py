@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ import numpy as np
 import pytest
 import rasterio
 
-from pipeline.errors import ConfigError, DataError, EngineError
+from pipeline.errors import AuthError, ConfigError, DataError, EngineError
 from pipeline.exporting.export import cancel, export, status
-from pipeline.work.ledger import Ledger
+from pipeline.work.ledger import Ledger, TaskRow
 from pipeline.work.workdir import WorkDir
 from tests.pipeline.exporting import tiny
 from tests.pipeline.exporting.conftest import OPERATIONS
@@ -198,6 +199,56 @@ def test_what_is_cancelled_while_it_is_submitted_is_cancelled_at_the_engine(
         tiny.run(tiny.planned(tiny.image("static", seed)), tmp_path, bucket.name)
     assert proxy.count(":cancel") == 1
     assert in_ledger() == {"static": "cancelled"}
+
+
+def test_a_task_that_is_submitted_while_it_is_being_cancelled_is_cancelled_too(
+    proxy, bucket, seed, tmp_path, in_ledger, monkeypatch
+):
+    plan = tiny.planned(tiny.image("static", seed))
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        destination = f"gs://{bucket.name}/{tiny.PREFIX} (simulated)"
+        ledger.add([TaskRow(plan["static"].description, "static", "image", destination)])
+    tasks = Ledger.tasks
+
+    def submitted_after(ledger: Ledger) -> tuple[TaskRow, ...]:
+        before = tasks(ledger)
+        monkeypatch.setattr(Ledger, "tasks", tasks)
+        tiny.run(plan, tmp_path, bucket.name, detach=True)
+        return before
+
+    monkeypatch.setattr(Ledger, "tasks", submitted_after)
+    assert cancel(WorkDir(tmp_path)) == 1
+    assert proxy.count(":cancel") == 1
+    assert in_ledger() == {"static": "cancelled"}
+
+
+def test_what_the_engine_did_not_cancel_can_be_cancelled_again(proxy, bucket, seed, tmp_path, in_ledger):
+    tiny.run(tiny.planned(tiny.image("static", seed)), tmp_path, bucket.name, detach=True)
+    proxy.inject(Fault(":cancel", status=403, message="No right to cancel."))
+    with pytest.raises(AuthError, match="cannot be cancelled"):
+        cancel(WorkDir(tmp_path))
+    assert in_ledger()["static"] == "submitted"
+    assert cancel(WorkDir(tmp_path)) == 1
+    assert proxy.count(":cancel") == 2
+    assert in_ledger()["static"] == "cancelled"
+
+
+def test_a_submission_that_another_machine_went_on_with_is_not_cancelled(
+    proxy, bucket, seed, tmp_path, in_ledger
+):
+    def taken_over(answer: dict[str, Any]) -> dict[str, Any]:
+        with Ledger(tmp_path / "ledger.sqlite") as ledger:
+            [row] = ledger.tasks()
+            # It took this process for dead, and the engine the same request for the same operation.
+            theirs = replace(row, state="submitted", operation=answer["name"], claimed_by=None)
+            assert ledger.change(row, theirs)
+        return answer
+
+    proxy.inject(Fault(SUBMISSIONS, edit=taken_over))
+    found = tiny.run(tiny.planned(tiny.image("static", seed)), tmp_path, bucket.name)
+    assert proxy.count(":cancel") == 0
+    assert found.done
+    assert in_ledger() == {"static": "succeeded"}
 
 
 def test_cancelled_at_the_engine_is_told(proxy, bucket, seed, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from math import nan
 from pathlib import Path
@@ -20,7 +21,7 @@ from models.splits import Fold, RandomSplit, SpatialBlocks, Split, TimeBlocks
 from models.stack import StackedRegressor
 from pipeline.errors import DataError
 from pipeline.figures import explanation
-from pipeline.learning.explain import ExplainResult, explain
+from pipeline.learning.explain import ExplainResult, explain, read
 from tests.simulated_samples import simulate
 
 FEATURES = ["nsdsi", "vv", "lst", "clay", "dem", "LC_1", "LC_3", "doy", "noise"]
@@ -70,9 +71,12 @@ def values(run: ExplainResult) -> pd.DataFrame:
 
 
 def test_everything_is_written_and_nothing_else(run: ExplainResult) -> None:
-    ends = {"shap": "parquet", "beeswarm": "png", "dependence": "png", "lst-dem": "png"}
-    expected = {"importance.csv", "importance.png", "explain.json"}
-    expected |= {f"{kind}-{name}.{end}" for kind, end in ends.items() for name in ("plain", "high land")}
+    drawn = ["importance"]
+    expected = {"importance.csv", "explain.json"}
+    for name in ("plain", "high land"):
+        drawn += [f"{kind}-{name}" for kind in ("beeswarm", "dependence", "lst-dem")]
+        expected.add(f"shap-{name}.parquet")
+    expected |= {f"{name}.{kind}" for name in drawn for kind in ("png", "svg")}
 
     assert {path.name for path in run.files} == expected
     assert {path.name for path in run.files[0].parent.iterdir()} == expected
@@ -209,8 +213,9 @@ def test_a_table_without_partitions_is_explained_whole_and_by_the_same_seed_alik
     ]
 
     tables = [pd.read_parquet(result.files[0].parent / "shap-WP.parquet") for result in made]
-    expected = {f"{kind}-WP.png" for kind in ("beeswarm", "dependence")}
-    expected |= {"explain.json", "importance.csv", "importance.png", "shap-WP.parquet"}
+    drawn = ("beeswarm-WP", "dependence-WP", "importance")
+    expected = {f"{name}.{kind}" for name in drawn for kind in ("png", "svg")}
+    expected |= {"explain.json", "importance.csv", "shap-WP.parquet"}
     assert {path.name for path in made[0].files} == expected
     assert all(len(table) == 40 * 4 for table in tables)
     pd.testing.assert_frame_equal(tables[0], tables[1])
@@ -273,6 +278,44 @@ def test_a_table_that_cannot_be_explained_is_refused(
 
 def quick(frame: pd.DataFrame, out: Path, split: Split | None = None) -> ExplainResult:
     return explain(frame, ["vv", "doy"], split or RandomSplit(), small(), out, max_rows=30, simulated=True)
+
+
+def test_the_folder_is_read_back_with_its_pictures_and_damage_is_told(
+    run: ExplainResult, tmp_path: Path
+) -> None:
+    folder = run.files[0].parent
+    found = read(folder)
+
+    assert found is not None
+    pd.testing.assert_frame_equal(found.importance, run.importance)
+    assert found.summary["partitions"].keys() == {"plain", "high land"}
+    assert found.pictures == {path.name: path.read_bytes() for path in folder.glob("*.png")}
+    assert sum(map(len, found.pictures.values())) < 1_500_000
+    assert read(tmp_path) is None
+
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    (copy / "importance.csv").write_text("partition\n")
+    with pytest.raises(DataError, match=r"copy is damaged .*explain the model again"):
+        read(copy)
+
+
+def test_importance_has_intervals_that_draw_cells_of_the_rows_explained(
+    run: ExplainResult, values: pd.DataFrame
+) -> None:
+    table = run.importance.set_index(["partition", "predictor"])
+    for name in ("plain", "high land"):
+        assert run.summary["partitions"][name]["drawn"] == "cells"  # a month is too short for periods
+        rows = values[(values["partition"] == name) & (values["member"] == "stack")]
+        sizes = rows["shap_nsdsi"].abs().groupby(rows["cell"])
+        total, count = sizes.sum().to_numpy(), sizes.count().to_numpy()
+        rng = np.random.default_rng(9)
+        drawn = rng.integers(0, len(total), (4000, len(total)))
+        plain = np.quantile(total[drawn].sum(axis=1) / count[drawn].sum(axis=1), [0.025, 0.975])
+        found = table.loc[(name, "nsdsi")]
+        ends = found[["mean_abs_shap_stack_lower", "mean_abs_shap_stack_upper"]].to_numpy(float)
+        assert ends[0] < found["mean_abs_shap_stack"] < ends[1]
+        assert 1.0 < (ends[1] - ends[0]) / (plain[1] - plain[0]) < 1.6  # widened for few cells
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_anything_is_fitted(
@@ -377,7 +420,7 @@ def test_axes_of_shap_values_bear_the_unit_of_soil_moisture(
     frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = []
-    monkeypatch.setattr("pipeline.learning.explain.save", lambda figure, path: drawn.append(figure))
+    monkeypatch.setattr("pipeline.learning.explain._draw", lambda figure, path: drawn.append(figure))
     explain(
         frame.drop(columns="partition"),
         FEATURES,

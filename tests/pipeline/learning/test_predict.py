@@ -15,9 +15,9 @@ from pipeline.errors import ConfigError, DataError
 from pipeline.learning import predict as module
 from pipeline.learning.predict import predict
 
-MEMBERS = ["sm_xgboost", "sm_lightgbm", "sm_catboost"]
+MEMBERS = ["xgboost", "lightgbm", "catboost"]
 ALL_WRITTEN = [
-    "cell", "lon", "lat", "date", "partition", "smap", "simulated", "sm", "sm_wp", *MEMBERS, "partitioned",
+    "cell", "lon", "lat", "date", "partition", "smap", "simulated", "sm", "wp", *MEMBERS, "partitioned",
 ]  # fmt: skip
 
 
@@ -46,7 +46,7 @@ def test_a_prediction_is_what_the_stacks_of_the_folder_say(trained, table, tmp_p
     X = table[[one.name for one in card.predictors]].to_numpy(np.float32)
     found = model.predict(X, table["partition"].to_numpy(np.str_))
     np.testing.assert_array_equal(read["sm"], found.stack)
-    np.testing.assert_array_equal(read["sm_wp"], found.wp)
+    np.testing.assert_array_equal(read["wp"], found.wp)
     np.testing.assert_array_equal(read[MEMBERS], found.members)
     np.testing.assert_array_equal(read["partitioned"], table["partition"] != "elsewhere")
     for name in ("hills", "plain", "mountain"):
@@ -115,7 +115,7 @@ def test_rows_of_no_partition_of_the_model_are_counted(trained, table, tmp_path)
 
 def test_a_table_without_partitions_is_predicted_by_wp_and_says_so(trained, table, tmp_path):
     done = predict(trained.model, written(table.drop(columns="partition"), tmp_path), tmp_path / "p.parquet")
-    np.testing.assert_array_equal(done.frame["sm"], done.frame["sm_wp"])
+    np.testing.assert_array_equal(done.frame["sm"], done.frame["wp"])
     assert "partition" not in done.frame
     [note] = done.notes
     assert note.startswith("128 of 128 rows lie in no partition")
@@ -132,7 +132,15 @@ def test_a_predictor_outside_what_training_saw_is_told_from_one_row_in_a_hundred
         return
     dem = trained.region.samples["dem"]
     [note] = notes
-    assert note.startswith(f"dem leaves the {dem.min():.4g}..{dem.max():.4g} of training in {share} of the")
+    assert f"dem (training saw {dem.min():.4g} to {dem.max():.4g} m) in {share} of the rows" in note
+
+
+def test_a_predictor_beyond_training_by_less_than_a_hundredth_of_its_range_is_not_told(
+    trained, table, tmp_path
+):
+    dem = trained.region.samples["dem"]
+    table["dem"] = np.float32(dem.max() + 0.009 * (dem.max() - dem.min()))
+    assert predict(trained.model, written(table, tmp_path), tmp_path / "p.parquet").notes == ()
 
 
 def test_gaps_are_predicted_and_are_not_out_of_range(trained, table, tmp_path):

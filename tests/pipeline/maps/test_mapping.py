@@ -317,7 +317,9 @@ def test_what_was_done_is_told(mapped, told, bands):
     assert (mapped.blocks, mapped.computed, len(mapped.written)) == (BLOCKS, BLOCKS, DAYS)
     assert mapped.as_dict()["predicted"] == mapped.predicted
     notes = list(mapped.notes())
-    assert any(note.startswith("0.0% of the land pixels and days have no predictor") for note in notes)
+    assert any(
+        note.startswith("Less than 0.1% of the land pixels and days have no predictor") for note in notes
+    )
     assert notes[-1].startswith("The sources are simulated")
     assert told[0] == ("prediction: 0 of 8 blocks", 0.0)
     assert ("prediction: 8 of 8 blocks", 0.9) in told
@@ -327,13 +329,26 @@ def test_what_was_done_is_told(mapped, told, bands):
 
 def test_predictors_beyond_what_training_saw_are_told(trained, everywhere, tmp_path):
     bands = cropped(everywhere, 2, 20, 20)
-    bands["dem"] = np.where(np.arange(20) < 5, np.float32(8000), np.float32(40)) * np.ones(
-        (20, 1), np.float32
+    _, card = store.load(trained.model)
+    saw = {one.name: one for one in card.predictors}
+    width = saw["dem"].greatest - saw["dem"].least
+    across = np.arange(20)
+    # A quarter far beyond, a quarter by less than a hundredth of the range; a tenth by a little more.
+    dem = np.select(
+        [across < 5, across < 10],
+        [saw["dem"].greatest + 0.5 * width, saw["dem"].greatest + 0.009 * width],
+        40,
     )
+    bands["dem"] = np.broadcast_to(dem, (20, 20)).astype(np.float32)
+    clay = saw["clay"].least - 0.011 * (saw["clay"].greatest - saw["clay"].least)
+    bands["clay"] = np.where(across[:, None] < 2, clay, np.full((20, 20), 20)).astype(np.float32)
     cube = write_cube(tmp_path / "cube.zarr", bands)
     done = predict_cube(trained.model, cube, tmp_path / "p.zarr", tmp_path / "images")
-    [note] = [note for note in done.notes() if note.startswith("dem leaves")]
-    assert "training in 25% of the land" in note
+    [note] = [note for note in done.notes() if "range of training" in note]
+    spans = {name: f"training saw {one.least:.4g} to {one.greatest:.4g}" for name, one in saw.items()}
+    assert f"dem ({spans['dem']} m) in 25%" in note
+    assert f"clay ({spans['clay']} %) in 10%" in note
+    assert "of the land pixels and days" in note
 
 
 # --- once, and again

@@ -311,7 +311,41 @@ def test_a_killed_run_leaves_the_earlier_page_whole(small: SmallMap, tmp_path: P
     )  # fmt: skip
     assert done.returncode == -signal.SIGKILL
     assert {path: path.read_bytes() for path in earlier.files} == before
+    assert list(tmp_path.glob(".partial-*/codes"))
     assert not small.page(tmp_path, embed_bytes=0).made
+    assert not list(tmp_path.glob(".partial-*"))
+
+
+WAITING = """
+import sys
+from pipeline.work.processes import Owner
+print(Owner.current(), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_run_that_is_still_at_work_keeps_its_folder(small: SmallMap, tmp_path: Path) -> None:
+    mine = tmp_path / ".partial-of-another"
+    mine.mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        cwd=Path(__file__).resolve().parents[3],
+    ) as other:  # fmt: skip
+        assert other.stdout is not None
+        (mine / "owner").write_text(other.stdout.readline().strip(), encoding="utf-8")
+        small.page(tmp_path)
+        assert mine.is_dir()
+        other.kill()
+    small.page(tmp_path)
+    assert not mine.exists()
+
+
+def test_only_its_own_numbers_are_replaced_beside_a_page(small: SmallMap, tmp_path: Path) -> None:
+    mine = tmp_path / "map-data-of-my-thesis" / "years.csv"
+    mine.parent.mkdir()
+    mine.write_text("of work", encoding="utf-8")
+    small.page(tmp_path, embed_bytes=0)
+    assert mine.read_text(encoding="utf-8") == "of work"
 
 
 def percent(small: SmallMap) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ from gee.local.rest.process import Child
 from pipeline.cloud.storage import Bucket, open_bucket
 from pipeline.publishing.publish import Published, publish
 from pipeline.work.workdir import WorkDir
-from tests.pipeline.faulty_engine import Fault, Proxy, proxy_before
+from tests.pipeline.faulty_engine import Proxy, proxy_before
 from tests.pipeline.publishing import made
 from tests.pipeline.publishing.elsewhere import PROJECT, QUICK
 from tests.pipeline.publishing.made import HEIGHT, ROOT, TRANSFORM, WIDTH
@@ -26,18 +25,10 @@ from tests.pipeline.publishing.made import HEIGHT, ROOT, TRANSFORM, WIDTH
 Publish = Callable[..., Published]
 
 
-def _with_roots(document: dict[str, Any]) -> dict[str, Any]:
-    """Google's own discovery document lets a client ask for a project's root."""
-    text = json.dumps(document).replace("assets/.+$", "assets/.*$")
-    whole: dict[str, Any] = json.loads(text)
-    return whole
-
-
 @pytest.fixture(scope="module")
 def _proxy(server: Child, real_client: None) -> Iterator[Proxy]:
     with proxy_before(server.address.url) as proxy, pytest.MonkeyPatch.context() as patch:
         patch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
-        proxy.inject(Fault("discovery", times=2, edit=_with_roots))
         connect(proxy.url, PROJECT)
         ee.data.setMaxRetries(0)  # the client's own patience takes minutes
         yield proxy

@@ -24,7 +24,8 @@ from models import store
 from pipeline.errors import DataError
 from pipeline.reporting import plots, verdicts
 from pipeline.reporting.content import Column, Table, percent, signed
-from pipeline.reporting.report import ReportPage, write_report
+from pipeline.reporting.page import ReportPage
+from pipeline.reporting.report import write_report
 from pipeline.reporting.verdicts import Score, Standing
 from pipeline.scores.truth import FieldScore
 from pipeline.work.ledger import Ledger
@@ -169,7 +170,7 @@ def test_names_from_the_study_are_text_never_markup(page):
 
 
 def test_every_figure_has_a_text_for_those_who_do_not_see_it_and_is_a_png_inside_the_page(page):
-    assert len(page.images) == 7
+    assert len(page.images) == 10
     for image in page.images:
         assert len(image["alt"] or "") > 40
         assert (image["src"] or "").startswith("data:image/png;base64,iVBORw0KGgo")
@@ -224,7 +225,7 @@ def test_whatever_is_lost_or_changed_is_made_anew(copy, monkeypatch):
         zarr.open_array(copy.prediction / "sm", mode="r+")[0, 15, 15] = 0.9
 
     def look() -> None:
-        monkeypatch.setattr("pipeline.reporting.report.STYLE", "report.js")
+        monkeypatch.setattr("pipeline.reporting.page.STYLE", "report.js")
 
     texts = [original]
     for spoil, same in (
@@ -421,13 +422,21 @@ def test_the_truth_table_is_the_file(made, page, written):
 
 def test_stations_show_the_scores_and_the_difference_that_validation_found(made, page):
     summary = json.loads((made.work.validation / "summary.json").read_text())
-    found = summary["across_stations"]["difference"]["r"]
-    text = f"R, prediction minus SMAP, median of {found['n']} stations: {found['median']:+.3f}"
+    found = summary["differences"]["sm"]["r"]
+    text = f"R, Downscaled minus SMAP, median of {found['n']} stations: {found['median']:+.3f}"
     assert text.replace("-", "−") in page.text
+    depths = "the depth of these probes is not told"
+    assert depths in page.text
     stations = pd.read_csv(made.work.validation / "stations.csv")
     assert page.column("stations", "Station") == stations["station"].tolist()
-    assert page.column("stations", "R, prediction") == [f"{value:.3f}" for value in stations["prediction_r"]]
-    assert page.column("stations-summary", "Metric")[0] == "R, median of stations"
+    cells = [cell.split(" ")[0] for cell in page.column("stations", "R")]
+    assert cells == [f"{value:.3f}" for value in stations["sm_r"]]
+    cells = [cell.split(" ")[0] for cell in page.column("stations-smap", "ubRMSE (m³/m³)")]
+    assert cells == [f"{value:.4f}" for value in stations["smap_ubrmse"]]
+    assert page.column("stations-summary", "Product") == ["Downscaled", "SMAP"]
+    medians = [f"{stations[f'{name}_r'].median():.3f}" for name in ("sm", "smap")]
+    assert [cell.split(" ")[0] for cell in page.column("stations-summary", "R")] == medians
+    assert page.column("stations-differences", "Improved") == [str(found["improved"])]
     for note in summary["notes"]:
         assert note in page.text
 
@@ -511,7 +520,7 @@ def test_a_plan_alone_gives_a_report_that_says_what_is_missing_and_how_to_make_i
         "has not been held against the truth", "There is no ledger",
     ):  # fmt: skip
         assert missing in text
-    assert "gee-smap run --workdir bare --stations FILE" in text
+    assert "gee-smap validate --workdir bare --insitu FILE" in text
     assert "NaN" not in text
     assert not re.search(r"\bnan\b", text)
     assert "No model has been trained yet, so there are no scores." in page.absent
@@ -555,7 +564,15 @@ def test_parts_that_do_not_belong_together_are_told_at_the_top(copy):
 
 def test_a_whole_study_fits_together(written):
     assert written.mismatches == ()
-    assert written.absent == ()
+    further = (
+        "without some of its predictors",
+        "vary in space",
+        "against rain",
+        "three products",
+        "explained",
+    )
+    assert len(written.absent) == len(further)  # nothing that a run needs for its maps and scores
+    assert all(one in text for one, text in zip(further, written.absent, strict=True))
 
 
 def test_a_map_that_is_not_whole_is_not_shown(copy):
@@ -652,8 +669,55 @@ def test_the_tally_names_each_split_once_where_it_belongs():
 def test_smap_is_beaten_at_stations_only_where_the_interval_leaves_zero(metric, interval, says):
     found = {"n": 9, "median": 0.02, "lower": interval[0], "upper": interval[1], "improved": 1, "worsened": 0,
              "undecided": 8, "no_interval": 0}  # fmt: skip
-    [text] = verdicts.at_stations({"across_stations": {"difference": {metric: found}}})
+    titles = {"sm": "Downscaled", "smap": "SMAP"}
+    summary = {"differences": {"sm": {metric: found}}, "titles": titles, "baseline": "smap"}
+    [text] = verdicts.at_stations(summary)
     assert says in text
+
+
+def test_other_products_are_named_on_the_side_where_their_interval_lies():
+    def found(low: float, high: float) -> dict[str, Any]:
+        return {"ubrmse": {"median": (low + high) / 2, "lower": low, "upper": high}}
+
+    summary = {
+        "differences": {
+            "sm": {}, "wp": found(-0.02, -0.01), "xgboost": found(-0.03, -0.01), "smci": found(0.01, 0.02),
+            "smap_dsm": found(-0.01, 0.01), "mine": found(math.nan, math.nan),
+        },
+        "titles": {"sm": "Downscaled", "smap": "SMAP", "wp": "WP", "xgboost": "XGBoost", "smci": "SMCI1.0",
+                   "smap_dsm": "NSIDC-0779", "mine": "mine"},
+        "baseline": "smap",
+    }  # fmt: skip
+    [text] = verdicts.at_stations(summary)
+    assert text.endswith("lower: WP and XGBoost; higher: SMCI1.0; undecided: NSIDC-0779.")
+
+
+def test_strata_are_named_where_downscaling_gains_and_where_it_loses():
+    def row(stratum: str, low: float, high: float) -> dict[str, Any]:
+        ends = {"ubrmse_difference_lower": low, "ubrmse_difference_upper": high}
+        r = {"r_difference_lower": math.nan, "r_difference_upper": math.nan}
+        names = ("ubrmse_difference", "r_difference")
+        return {"product": "sm", "stratum": stratum, **dict.fromkeys(names, 0.0), **ends, **r}
+
+    table = pd.DataFrame(
+        [
+            row("forest", -0.02, -0.01),
+            row("cropland", 0.01, 0.02),
+            row("July", -0.01, 0.01),
+            row("June", math.nan, math.nan),
+        ]
+    )
+    summary = {
+        "titles": {"sm": "Downscaled", "smap": "SMAP"}, "baseline": "smap", "settings": {"confidence": 0.95},
+    }  # fmt: skip
+    by_error, by_r, chance = verdicts.in_strata(table, summary)
+    assert by_error == (
+        "By ubRMSE, Downscaled is better than SMAP beyond the interval in forest, and worse in cropland; 1 "
+        "of 3 strata decide nothing; 1 more have too few stations for an interval."
+    )
+    assert "By R no stratum has enough stations" in by_r
+    assert "3 comparisons" in chance
+    assert list(verdicts.in_strata(table.drop(columns=["ubrmse_difference"]), summary)) == []
 
 
 def field_score(product: str, **values: float) -> FieldScore:

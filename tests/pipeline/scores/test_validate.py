@@ -9,8 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -20,11 +23,22 @@ from scipy import stats
 
 from pipeline.errors import DataError
 from pipeline.figures import validation
-from pipeline.scores.stations import Bootstrap, across_stations, station_scores, typical_stations
+from pipeline.scores.stations import (
+    Bootstrap,
+    across_stations,
+    differences,
+    station_scores,
+    typical_stations,
+)
+from pipeline.scores.strata import by_strata
 from pipeline.scores.validate import ValidationResult, validate
+from pipeline.scores.validated import read
 from pipeline.tables.pairs import join, read_tables
 
-PNGS = ("map", "box", "scatter", "series")
+PNGS = ("map", "map-products", "box", "differences", "strata", "scatter", "series")
+CHARTS = ("box", "differences", "strata", "scatter", "series")
+LOOK = validation.Look({"sm": "Downscaled", "smap": "SMAP"}, ("sm", "smap"), "smap")
+BOTH = ["sm", "smap"]
 DAYS = pd.date_range("2019-04-01", periods=240)
 
 
@@ -86,6 +100,7 @@ def independent_metrics(predicted: np.ndarray, reference: np.ndarray) -> dict[st
     error = predicted - reference
     return {
         "r": stats.pearsonr(predicted, reference).statistic,
+        "spearman": stats.spearmanr(predicted, reference).statistic,
         "bias": error.mean(),
         "rmse": np.sqrt(np.mean(error**2)),
         "ubrmse": error.std(),
@@ -100,14 +115,14 @@ def complete(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("station", ["better0", "worse1", "alike0"])
-@pytest.mark.parametrize(("product", "column"), [("prediction", "sm"), ("smap", "smap")])
+@pytest.mark.parametrize("product", ["sm", "smap"])
 def test_each_station_is_scored_on_pairs_identical_for_both_products(
-    table: pd.DataFrame, result: ValidationResult, station: str, product: str, column: str
+    table: pd.DataFrame, result: ValidationResult, station: str, product: str
 ) -> None:
     own = complete(table[table["station"] == station], "smap")
     row = result.stations.set_index("station").loc[station]
     assert row["n"] == len(own) < 240
-    for metric, value in independent_metrics(own[column].to_numpy(), own["insitu"].to_numpy()).items():
+    for metric, value in independent_metrics(own[product].to_numpy(), own["insitu"].to_numpy()).items():
         assert row[f"{product}_{metric}"] == pytest.approx(value, abs=1e-12)
         assert row[f"{product}_{metric}_lower"] < value < row[f"{product}_{metric}_upper"]
 
@@ -117,13 +132,13 @@ def test_pooled_scores_are_those_of_all_pairs_of_scored_stations(
 ) -> None:
     pairs = complete(table[table["station"] != "short"], "smap")
     assert result.summary["pairs"]["used"] == len(pairs)
-    for product, column in (("prediction", "sm"), ("smap", "smap")):
-        expected = independent_metrics(pairs[column].to_numpy(), pairs["insitu"].to_numpy())
+    for product in BOTH:
+        expected = independent_metrics(pairs[product].to_numpy(), pairs["insitu"].to_numpy())
         found = result.summary["pooled"][product]
         assert {metric: found[metric] for metric in expected} == pytest.approx(expected, abs=1e-12)
-    difference = result.summary["pooled"]["difference"]["rmse"]
+    difference = result.summary["pooled_differences"]["sm"]["rmse"]
     by_product = result.summary["pooled"]
-    expected_difference = by_product["prediction"]["rmse"] - by_product["smap"]["rmse"]
+    expected_difference = by_product["sm"]["rmse"] - by_product["smap"]["rmse"]
     assert difference["value"] == pytest.approx(expected_difference)
     assert difference["lower"] < 0 < difference["upper"]  # stations disagree, and stations are the blocks
 
@@ -131,9 +146,9 @@ def test_pooled_scores_are_those_of_all_pairs_of_scored_stations(
 def test_what_pairs_lack_is_counted(table: pd.DataFrame, result: ValidationResult) -> None:
     pairs = result.summary["pairs"]
     assert pairs["joined"] == len(table)
-    for name, column in (("prediction", "sm"), ("smap", "smap"), ("insitu", "insitu")):
-        assert pairs[f"without_{name}"] == table[column].isna().sum()
-    assert f"{table['smap'].isna().sum()} of {len(table)} rows lack smap" in " ".join(result.notes)
+    for name in (*BOTH, "insitu"):
+        assert pairs[f"without_{name}"] == table[name].isna().sum()
+    assert f"{table['smap'].isna().sum()} of {len(table):,} rows lack smap" in " ".join(result.notes)
 
 
 def test_without_smap_only_the_prediction_is_scored_and_the_result_says_so(
@@ -149,38 +164,43 @@ def test_without_smap_only_the_prediction_is_scored_and_the_result_says_so(
     row = found.stations.set_index("station").loc["better0"]
     assert row["n"] == len(own)
     expected = independent_metrics(own["sm"].to_numpy(), own["insitu"].to_numpy())
-    assert row["prediction_r"] == pytest.approx(expected["r"])
-    assert not [name for name in found.stations if name.startswith(("smap", "difference"))]
-    assert "difference" not in found.summary["pooled"]
+    assert row["sm_r"] == pytest.approx(expected["r"])
+    assert not [name for name in found.stations if name.startswith("smap") or "-" in name]
+    assert (found.baseline, found.summary["differences"], found.summary["pooled_differences"]) == (
+        None,
+        {},
+        {},
+    )
     assert "no smap values" in " ".join(found.notes)
     assert "no map" in " ".join(found.notes)
-    assert "map" not in found.paths
+    assert {"map.png", "map-products.png", "differences.png"}.isdisjoint(found.paths)
     assert not (out / "map.png").exists()
-    assert {"difference", "smap"}.isdisjoint(found.rows()[0])
+    assert [row["product"] for row in found.rows()] == ["Downscaled"]
+    assert "improved" not in found.rows()[0]
 
 
 @pytest.mark.parametrize("metric", ["r", "rmse", "ubrmse", "abs_bias"])
 def test_stations_known_to_be_better_and_worse_are_called_so(result: ValidationResult, metric: str) -> None:
-    verdicts = result.stations.set_index("station")[f"difference_{metric}_verdict"]
+    verdicts = result.stations.set_index("station")[f"sm-smap_{metric}_verdict"]
     assert set(verdicts.filter(like="better")) == {"improved"}
     assert set(verdicts.filter(like="worse")) == {"worsened"}
     assert set(verdicts.filter(like="alike")) == {"undecided"}
-    counts = result.summary["across_stations"]["difference"][metric]
+    counts = result.summary["differences"]["sm"][metric]
     assert [counts[name] for name in ("improved", "worsened", "undecided", "no_interval")] == [3, 2, 2, 0]
 
 
 @pytest.mark.parametrize(("days", "verdict"), [(120, "no_interval"), (121, "improved")])
 def test_an_interval_needs_five_blocks_of_thirty_days(days: int, verdict: str) -> None:
-    station = simulated_station("a", 0.01, 0.05, 1).head(days).rename(columns={"sm": "prediction"})
-    row = station_scores(station, ["prediction", "smap"], 10, Bootstrap()).iloc[0]
-    assert row["difference_rmse_verdict"] == verdict
-    assert ("5 blocks" in row["difference_rmse_reason"]) == (verdict == "no_interval")
-    assert row["difference_rmse"] == pytest.approx(row["prediction_rmse"] - row["smap_rmse"])
+    station = simulated_station("a", 0.01, 0.05, 1).head(days)
+    row = station_scores(station, BOTH, 10, Bootstrap(), "smap").iloc[0]
+    assert row["sm-smap_rmse_verdict"] == verdict
+    assert ("5 blocks" in row["sm-smap_rmse_reason"]) == (verdict == "no_interval")
+    assert row["sm-smap_rmse"] == pytest.approx(row["sm_rmse"] - row["smap_rmse"])
 
 
 def test_a_station_with_too_few_pairs_is_listed_with_the_reason(result: ValidationResult) -> None:
     row = result.stations.set_index("station").loc["short"]
-    assert math.isnan(row["prediction_r"])
+    assert math.isnan(row["sm_r"])
     assert row["reason"] == f"{row['n']} pairs, fewer than 10"
     listed = {"station": "short", "n": row["n"], "reason": row["reason"]}
     assert result.summary["stations"]["not_scored"] == [listed]
@@ -190,21 +210,22 @@ def test_a_station_with_too_few_pairs_is_listed_with_the_reason(result: Validati
 def test_medians_are_over_stations_with_quartiles_and_shares(result: ValidationResult) -> None:
     scored = result.stations[result.stations["reason"] == ""]
     across = result.summary["across_stations"]
-    found = across["prediction"]["ubrmse"]
-    assert found["median"] == pytest.approx(statistics_median(scored["prediction_ubrmse"]))
-    assert found["q25"] == pytest.approx(np.percentile(scored["prediction_ubrmse"], 25))
-    assert found["q75"] == pytest.approx(np.percentile(scored["prediction_ubrmse"], 75))
+    found = across["sm"]["ubrmse"]
+    assert found["median"] == pytest.approx(statistics_median(scored["sm_ubrmse"]))
+    assert found["q25"] == pytest.approx(np.percentile(scored["sm_ubrmse"], 25))
+    assert found["q75"] == pytest.approx(np.percentile(scored["sm_ubrmse"], 75))
     assert found["lower"] <= found["median"] <= found["upper"]
     # Noise of 0.01 or 0.02 m³/m³ is below 0.04, that of 0.05 is not: two of seven stations are worse.
-    assert (across["prediction"]["ubrmse_below"]["count"], across["prediction"]["ubrmse_below"]["of"]) == (
+    assert (across["sm"]["ubrmse_below"]["count"], across["sm"]["ubrmse_below"]["of"]) == (
         5,
         7,
     )
     assert across["smap"]["ubrmse_below"]["count"] == 4
-    differences = (scored["prediction_r"] - scored["smap_r"]).median()
-    assert across["difference"]["r"]["median"] == pytest.approx(differences)
-    assert result.summary["partitions"]["HB"]["stations"] == 4
-    assert result.summary["partitions"]["WN"]["stations"] == 3
+    differences = (scored["sm_r"] - scored["smap_r"]).median()
+    assert result.summary["differences"]["sm"]["r"]["median"] == pytest.approx(differences)
+    strata = result.strata.set_index(["kind", "stratum", "product"])
+    assert strata.loc[("partition", "HB", "sm"), "stations"] == 4
+    assert strata.loc[("partition", "WN", "smap"), "stations"] == 3
 
 
 def statistics_median(values: pd.Series) -> float:
@@ -241,20 +262,22 @@ def test_the_interval_of_a_share_is_wilsons() -> None:
 def test_a_saturated_smap_series_has_no_r_and_its_station_counts_for_neither_product(
     table: pd.DataFrame,
 ) -> None:
-    joined = complete(table, "smap").rename(columns={"sm": "prediction"})
+    joined = complete(table, "smap")
     joined.loc[joined["station"] == "better0", "smap"] = 0.508
-    stations = station_scores(joined, ["prediction", "smap"], 10, Bootstrap(draws=50))
+    stations = station_scores(joined, BOTH, 10, Bootstrap(draws=50), "smap")
     row = stations.set_index("station").loc["better0"]
     assert math.isnan(row["smap_r"])
     assert "constant" in row["smap_reason"]
-    assert row["difference_r_verdict"] == "no_interval"
-    across = across_stations(stations[stations["reason"] == ""], ["prediction", "smap"], Bootstrap(draws=50))
-    assert [across[name]["r"]["n"] for name in ("prediction", "smap", "difference")] == [6, 6, 6]
-    assert [across[name]["rmse"]["n"] for name in ("prediction", "smap", "difference")] == [7, 7, 7]
+    assert row["sm-smap_r_verdict"] == "no_interval"
+    scored = stations[stations["reason"] == ""]
+    across = across_stations(scored, BOTH, Bootstrap(draws=50))
+    between = differences(scored, BOTH, "smap", Bootstrap(draws=50))
+    assert [one["r"]["n"] for one in (across["sm"], across["smap"], between["sm"])] == [6, 6, 6]
+    assert [one["rmse"]["n"] for one in (across["sm"], across["smap"], between["sm"])] == [7, 7, 7]
 
 
 def test_series_show_the_highest_median_and_lowest_r_and_the_most_pairs() -> None:
-    scored = pd.DataFrame({"station": list("abcde"), "prediction_r": [0.5, 0.9, np.nan, 0.1, 0.7]})
+    scored = pd.DataFrame({"station": list("abcde"), "sm_r": [0.5, 0.9, np.nan, 0.1, 0.7]})
     scored["n"] = [20, 30, 99, 10, 20]
     assert typical_stations(scored) == {
         "b": "highest R",
@@ -269,27 +292,31 @@ def test_series_show_the_highest_median_and_lowest_r_and_the_most_pairs() -> Non
 
 
 def test_everything_is_written_and_the_figures_are_not_blank(result: ValidationResult) -> None:
-    assert set(result.paths) == {"stations", "summary", *PNGS}
+    tables = {"stations.csv", "strata.csv", "strata-stations.csv", "summary.json"}
+    charts = {f"{name}.svg" for name in CHARTS}
+    assert set(result.paths) == {*tables, *charts, *(f"{name}.png" for name in PNGS)}
+    for name in charts:
+        assert ElementTree.parse(result.paths[name]).getroot().tag.endswith("svg")  # noqa: S314
     for name in PNGS:
-        pixels = imread(result.paths[name])
+        pixels = imread(result.paths[f"{name}.png"])
         assert min(pixels.shape[:2]) > 600
         assert pixels[..., :3].std() > 0.05
         packed = (pixels[..., :3] * 255).astype(np.int64) @ np.array([65536, 256, 1])
         assert len(np.unique(packed)) > 50
-    folder = result.paths["stations"].parent
+    folder = result.paths["stations.csv"].parent
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         path.name for path in result.paths.values()
     )
 
 
 def test_the_tables_hold_what_the_result_holds(files: tuple[Path, Path], result: ValidationResult) -> None:
-    written = pd.read_csv(result.paths["stations"])
-    pd.testing.assert_series_equal(written["prediction_r"], result.stations["prediction_r"], rtol=1e-5)
+    written = pd.read_csv(result.paths["stations.csv"])
+    pd.testing.assert_series_equal(written["sm_r"], result.stations["sm_r"], rtol=1e-5)
 
     def refuse(constant: str) -> float:
         raise AssertionError(f"{constant} is no JSON")
 
-    summary = json.loads(result.paths["summary"].read_text(encoding="utf-8"), parse_constant=refuse)
+    summary = json.loads(result.paths["summary.json"].read_text(encoding="utf-8"), parse_constant=refuse)
     assert summary["simulated"] is True
     for name, path in zip(("predictions", "insitu"), files, strict=True):
         assert summary["inputs"][name]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
@@ -297,39 +324,47 @@ def test_the_tables_hold_what_the_result_holds(files: tuple[Path, Path], result:
     assert summary["settings"] == {
         "minimum_pairs": 10,
         "block_days": 30,
+        "anomaly_window_days": 35,
+        "anomaly_least_days": 5,
+        "climatology_smoothing_days": [5, 35],
+        "climatology_least_years": 3,
         "confidence": 0.95,
         "draws": 1000,
         "seed": 0,
     }
-    assert summary["pooled"]["prediction"]["r"] == result.summary["pooled"]["prediction"]["r"]
+    assert summary["pooled"]["sm"]["r"] == result.summary["pooled"]["sm"]["r"]
 
 
 def test_rows_for_the_terminal_carry_the_medians_and_the_verdicts(result: ValidationResult) -> None:
     rows = result.rows()
     assert all(list(row) == list(rows[0]) for row in rows)
-    spread = result.summary["across_stations"]["prediction"]["ubrmse"]
-    found = next(row for row in rows if row["metric"] == "ubRMSE, median of stations")
-    assert found["prediction"] == f"{spread['median']:.3f} [{spread['lower']:.3f}, {spread['upper']:.3f}]"
-    assert (found["improved"], found["worsened"]) == ("3", "2")
-    share = next(row for row in rows if row["metric"] == "stations with ubRMSE < 0.04")
-    assert (share["prediction"], share["smap"]) == ("5 of 7", "4 of 7")
+    spread = result.summary["across_stations"]["sm"]["ubrmse"]
+    fine, raw = rows
+    assert (fine["product"], raw["product"]) == ("Downscaled", "SMAP")
+    assert fine["ubRMSE"] == f"{spread['median']:.3f} [{spread['lower']:.3f}, {spread['upper']:.3f}]"
+    assert (fine["improved"], fine["worsened"], raw["improved"]) == ("3", "2", "")
+    assert (fine["ubRMSE < 0.04"], raw["ubRMSE < 0.04"]) == ("5 of 7", "4 of 7")
 
 
 @pytest.mark.parametrize("simulated", [True, False])
 def test_simulated_data_are_marked_on_every_figure_and_real_data_on_none(
     table: pd.DataFrame, simulated: bool
 ) -> None:
-    pairs = complete(table, "smap").rename(columns={"sm": "prediction"})
-    bootstrap = Bootstrap(draws=50)
-    stations = station_scores(pairs, ["prediction", "smap"], 10, bootstrap)
+    pairs = complete(table, "smap").reset_index(drop=True)
+    bootstrap, look = Bootstrap(draws=50), replace(LOOK, simulated=simulated)
+    stations = station_scores(pairs, BOTH, 10, bootstrap, "smap")
     scored = stations[stations["reason"] == ""]
     at_station = pairs.groupby("station").ngroup().to_numpy()
-    scores = {name: bootstrap.score(pairs, name, at_station) for name in ("prediction", "smap")}
+    series = {name: pairs[name].to_numpy() for name in BOTH}
+    pooled = bootstrap.compare(series, pairs["insitu"].to_numpy(), at_station, "smap")
     for figure in (
-        validation.station_map(stations, simulated=simulated),
-        validation.box_plots(scored, simulated=simulated),
-        validation.scatter(pairs, scores, simulated=simulated),
-        validation.time_series(pairs, scored, {"alike0": "median R"}, simulated=simulated),
+        validation.station_map(stations, look),
+        validation.product_maps(stations, look),
+        validation.box_plots(scored, look),
+        validation.difference_chart(differences(scored, BOTH, "smap", bootstrap), look),
+        validation.strata_chart(by_strata(pairs, BOTH, 10, bootstrap, "smap").table, look),
+        validation.scatter(pairs, pooled.scores, pooled.n, look),
+        validation.time_series(pairs, scored, {"alike0": "median R"}, look),
     ):
         marks = [text.get_text() for text in figure.texts if "SIMULATED DATA" in text.get_text()]
         assert len(marks) == (2 if simulated else 0)  # across the figure and in its title
@@ -341,22 +376,22 @@ def test_one_station_of_constant_soil_moisture_is_scored_and_drawn_without_r(
     own = table[table["station"] == "better0"].assign(insitu=0.25)
     own.to_parquet(tmp_path / "constant.parquet")
     found = validate(tmp_path / "constant.parquet", tmp_path / "constant.parquet", tmp_path / "out")
-    assert set(PNGS) < set(found.paths)
+    assert {f"{name}.png" for name in PNGS} < set(found.paths)
     row = found.stations.iloc[0]
-    assert math.isnan(row["prediction_r"])
-    assert "constant" in row["prediction_reason"]
+    assert math.isnan(row["sm_r"])
+    assert "constant" in row["sm_reason"]
     pairs = complete(own, "smap")
-    assert row["prediction_bias"] == pytest.approx((pairs["sm"] - 0.25).mean())
-    summary = json.loads(found.paths["summary"].read_text(encoding="utf-8"))
-    assert summary["pooled"]["prediction"]["r"] is None
-    assert found.rows()[0]["prediction"] == "undefined"
+    assert row["sm_bias"] == pytest.approx((pairs["sm"] - 0.25).mean())
+    summary = json.loads(found.paths["summary.json"].read_text(encoding="utf-8"))
+    assert summary["pooled"]["sm"]["r"] is None
+    assert found.rows()[0]["R"] == "undefined"
 
 
 def test_a_series_is_drawn_broken_where_it_lacks_days(table: pd.DataFrame) -> None:
-    own = simulated_station("a", 0.01, 0.05, 1).rename(columns={"sm": "prediction"})
+    own = simulated_station("a", 0.01, 0.05, 1)
     kept = own[~own["date"].between("2019-06-19", "2019-07-23")]
-    scored = station_scores(kept, ["prediction", "smap"], 10, Bootstrap(draws=50))
-    figure = validation.time_series(kept, scored, {"a": "highest R"})
+    scored = station_scores(kept, BOTH, 10, Bootstrap(draws=50))
+    figure = validation.time_series(kept, scored, {"a": "highest R"}, LOOK)
     for line in figure.axes[0].lines:
         values = np.asarray(line.get_ydata(), dtype=float)
         assert len(values) == len(kept) + 1
@@ -401,6 +436,69 @@ def test_a_failure_while_writing_leaves_the_earlier_validation_whole(
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
+def test_an_earlier_validation_is_read_back_as_it_was(result: ValidationResult, tmp_path: Path) -> None:
+    folder = result.paths["summary.json"].parent
+    found = read(folder)
+    assert found is not None
+    assert found.rows() == result.rows()
+    assert (found.products, found.baseline, found.notes) == (result.products, "smap", result.notes)
+    assert found.paths == result.paths
+    np.testing.assert_allclose(found.strata["ubrmse"], result.strata["ubrmse"], rtol=1e-5)
+    assert found.stations["reason"].tolist() == result.stations["reason"].tolist()
+    assert read(tmp_path) is None
+
+
+@pytest.mark.parametrize("name", ["summary.json", "stations.csv", "strata.csv"])
+def test_a_damaged_validation_is_named(result: ValidationResult, tmp_path: Path, name: str) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(result.paths["summary.json"].parent, copy)
+    (copy / name).write_bytes(b"")
+    with pytest.raises(DataError, match=r"copy is damaged .*validate again"):
+        read(copy)
+
+
+def test_seven_products_have_a_row_and_a_panel_each(table: pd.DataFrame) -> None:
+    names = ("sm", "wp", "xgboost", "smap", "smap_bilinear", "smci", "mine")
+    pairs = complete(table, "smap").reset_index(drop=True)
+    rng = np.random.default_rng(0)
+    for name in set(names) - set(BOTH):
+        pairs[name] = pairs["sm"] + rng.normal(0, 0.01, len(pairs))
+    bootstrap, titles = Bootstrap(draws=50), {name: f"Product {name}" for name in names}
+    look = validation.Look(titles, names, "smap")
+    stations = station_scores(pairs, names, 10, bootstrap, "smap")
+    scored = stations[stations["reason"] == ""]
+    series = {name: pairs[name].to_numpy() for name in names}
+    at_station = pairs.groupby("station").ngroup().to_numpy()
+    pooled = bootstrap.compare(series, pairs["insitu"].to_numpy(), at_station, "smap")
+    box = validation.box_plots(scored, look)
+    assert [label.get_text() for label in box.axes[0].get_yticklabels()] == list(titles.values())
+    between = validation.difference_chart(differences(scored, names, "smap", bootstrap), look)
+    drawn = [label.get_text() for label in between.axes[0].get_yticklabels()]
+    assert drawn == [titles[name] for name in names if name != "smap"]
+    panels = validation.scatter(pairs, pooled.scores, pooled.n, look).axes
+    told = [
+        axes.get_title(loc="left") for axes in panels if axes.get_visible() and axes.get_title(loc="left")
+    ]
+    assert [text.partition("\n")[0][4:] for text in told] == list(titles.values())
+    assert len({look.colour(name) for name in names}) == 7
+
+
+def test_titles_and_notes_of_the_table_of_predictions_are_passed_on(
+    table: pd.DataFrame, tmp_path: Path, coarse: None
+) -> None:
+    own = table[table["station"].isin(["better0", "better1"])].assign(mine=table["sm"], depth=0.1)
+    own.to_parquet(tmp_path / "both.parquet")
+    column = {"name": "mine", "title": "My product", "source": "mine.nc"}
+    told = {"products": [column], "notes": ["yours could not be read."], "properties": {}}
+    (tmp_path / "products.json").write_text(json.dumps(told), encoding="utf-8")
+    both = tmp_path / "both.parquet"
+    found = validate(both, both, tmp_path / "out", draws=20)
+    assert found.title("mine") == "My product"
+    assert "yours could not be read." in found.notes
+    assert any("2 of 2 stations measure deeper than the 5 cm" in note for note in found.notes)
+    assert found.stations["depth"].tolist() == [0.1, 0.1]
+
+
 # ---- input -----------------------------------------------------------------------------------------------
 
 
@@ -422,7 +520,7 @@ def test_station_names_and_days_mean_the_same_in_every_notation(table: pd.DataFr
     for name in notations:
         joined = join(*read_tables(tmp_path / name, tmp_path / "text.csv"))
         assert len(joined) == len(base), name
-        np.testing.assert_array_equal(joined["prediction"], base["sm"], err_msg=name)
+        np.testing.assert_array_equal(joined["sm"], base["sm"], err_msg=name)
         np.testing.assert_array_equal(joined["date"], days.to_numpy(), err_msg=name)
 
 
@@ -454,8 +552,8 @@ BAD_PREDICTIONS: dict[str, tuple[Change, str]] = {
         r": sm: [\d,]+ of 1,689 values outside -0\.1\.\.1 m³/m³ \(.*divide percent by 100",
     ),
     "no-data code": (
-        lambda t: t.assign(smap=t["smap"].fillna(-9999)),
-        r": smap: [\d,]+ of 1,689 values outside .*\(-9999 to .*no-data codes",
+        lambda t: t.assign(sm=t["sm"].fillna(-9999)),
+        r": sm: [\d,]+ of 1,689 values outside .*\(-9999 to .*no-data codes",
     ),
     "infinite": (lambda t: t.assign(sm=np.inf), r": sm: 1,689 of 1,689 values outside .*\(inf to inf, "),
     "all missing": (lambda t: t.assign(sm=np.nan), r": sm: none of 1,689 rows has a value"),
@@ -569,7 +667,7 @@ def test_no_overlap_tells_stations_and_periods_of_both(
 def test_no_station_with_enough_pairs_tells_the_most_there_are(
     table: pd.DataFrame, files: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    most = complete(table, "smap").groupby("station").size().max()
+    most = complete(table).groupby("station").size().max()
     with pytest.raises(DataError, match=rf"no station has 500 days .*the most is {most}"):
         validate(*files, tmp_path / "out", minimum_pairs=500)
 
@@ -605,6 +703,6 @@ def test_real_stations_are_scored_as_scipy_scores_them(
         for name, own in known.groupby("station")
         if np.ptp(own["sm"]) > 0
     }
-    scores = found.stations.set_index("station")["prediction_r"]
+    scores = found.stations.set_index("station")["sm_r"]
     assert scores.dropna().to_dict() == pytest.approx(expected, abs=1e-9)
     assert found.summary["simulated"] is False

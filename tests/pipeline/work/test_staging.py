@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from pipeline.errors import DataError
-from pipeline.work.staging import staged, write_json
+from pipeline.work.staging import staged, sweep, write_json
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -37,6 +40,51 @@ def test_the_record_is_moved_last_whatever_its_name(tmp_path: Path, monkeypatch:
         for name in ("c", "b.json", "a"):
             (folder / name).touch()
     assert moved == ["a", "c", "b.json"]
+
+
+def test_a_kill_between_two_files_leaves_no_record_that_speaks_for_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.csv", "b.png", "record.json"):
+        (tmp_path / name).write_text("old")
+    rename = Path.replace
+
+    def killed(old: Path, new: Path) -> Path:
+        if new.name == "b.png":
+            raise KeyboardInterrupt
+        return rename(old, new)
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt), staged(tmp_path, "record.json", ()) as folder:
+        for name in ("a.csv", "b.png", "record.json"):
+            (folder / name).write_text("new")
+    assert contents(tmp_path) == {"a.csv": "new", "b.png": "old"}
+
+
+def ended_process() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_what_a_killed_process_was_writing_is_removed_by_the_next(tmp_path: Path) -> None:
+    killed, living = tmp_path / f".partial-{ended_process()}-x", tmp_path / f".partial-{os.getppid()}-x"
+    for folder in (killed, living):
+        folder.mkdir()
+        (folder / "half").touch()
+    with staged(tmp_path, "record.json", ()) as folder:
+        (folder / "record.json").write_text("new")
+    assert {path.name for path in tmp_path.iterdir()} == {living.name, "record.json"}
+
+
+def test_of_one_file_too_and_whatever_it_is_called(tmp_path: Path) -> None:
+    path, pid = tmp_path / "map[1].tif", ended_process()
+    killed, living = tmp_path / f".map[1].{pid}.tif", tmp_path / f".map[1].{os.getppid()}.tif"
+    other = tmp_path / f".map1.{pid}.tif"
+    for file in (killed, living, other):
+        file.touch()
+    sweep(path)
+    assert {file.name for file in tmp_path.iterdir()} == {living.name, other.name}
 
 
 @pytest.mark.parametrize("error", [ValueError("bad"), KeyboardInterrupt()])

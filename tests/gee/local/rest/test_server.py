@@ -239,6 +239,9 @@ def test_the_discovery_document_has_every_route_under_its_version(server: Server
         assert "export" in projects["resources"]["classifier"]["methods"]
         assert {"create", "getFeatures"} <= set(projects["resources"]["tables"]["methods"])
         assert {"filter", "view"} <= set(projects["methods"]["listAssets"]["parameters"])
+        # As a user's client of Google's said of "projects/NAME/assets": samapriya/geeup, issue 47.
+        asked = projects["resources"]["assets"]["methods"]["get"]["parameters"]["name"]
+        assert asked["pattern"] == "^projects/[^/]+/assets/.*$"
 
 
 def test_a_project_whoever_is_local_names_becomes_his(server: Server) -> None:

@@ -6,9 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from shapely import Point, Polygon
 
 from gee.local.sources.catalogue import DATASETS, find
 from gee.local.sources.dataset import Dataset, Scene, Window
+from tests.gee.local.sources.conftest import HEFEI
 
 IDS = {
     "NASA/SMAP/SPL4SMGP/008",
@@ -23,6 +25,7 @@ IDS = {
     "UCSB-CHG/CHIRPS/DAILY",
     "CGIAR/SRTM90_V4",
     "USGS/SRTMGL1_003",
+    "COPERNICUS/DEM/GLO30_2024_1",
     "OpenLandMap/SOL/SOL_CLAY-WFRACTION_USDA-3A1A1A_M/v02",
     "OpenLandMap/SOL/SOL_SAND-WFRACTION_USDA-3A1A1A_M/v02",
     "projects/soilgrids-isric/clay_mean",
@@ -103,10 +106,4 @@ def _last_over_hefei(dataset: Dataset, moment: int) -> Scene:
 def _covers(scene: Scene) -> bool:
     if scene.footprint is None:
         return True
-    ring = np.array(scene.footprint)
-    return bool(
-        ring[:, 0].min() < 116.8
-        and ring[:, 0].max() > 117.8
-        and ring[:, 1].min() < 31.5
-        and ring[:, 1].max() > 32.2
-    )
+    return Polygon(scene.footprint).contains(Point(HEFEI).buffer(0.05))

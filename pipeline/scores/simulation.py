@@ -1,10 +1,9 @@
-"""Scores of the maps of a work directory: at stations, and against the simulated truth where there is one."""
+"""The maps of simulated sources against the soil moisture that these were made from, and stations in it."""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,53 +17,20 @@ from gee.target import MOISTURE
 from gee.timeseries import Calendar
 from pipeline import planning
 from pipeline.cubes.cube import open_cube
-from pipeline.errors import DataError
-from pipeline.learning.predict import write_table
-from pipeline.scores.at_stations import predictions_at
+from pipeline.progress import Report
 from pipeline.scores.fields import fetch
 from pipeline.scores.truth import FieldScore, score_fields
-from pipeline.scores.validate import ValidationResult, validate
 from pipeline.study import Study
-from pipeline.tables.reading import Table
+from pipeline.tables.writing import write_table
 from pipeline.work.manifest import Manifest
 from pipeline.work.stages import Stages
-from pipeline.work.staging import whole, write_json
+from pipeline.work.staging import whole, with_nan, write_json
 from pipeline.work.workdir import WorkDir
 
-Report = Callable[[str, float], None]
 STATIONS = 24  # simulated ones
 STATION_ERROR = 0.02  # m³/m³, of a simulated probe against the square kilometre around it
 TRUTH_VALUES = 12_000_000  # pixel-days held against the truth at most; longer periods by their first days
 SEED = 0
-
-
-def predict_at(work: WorkDir, insitu: Path) -> Path:
-    """Write what the maps and SMAP say at stations, as `pipeline.scores.validate.validate` reads it.
-
-    Args:
-        work: with a prediction.
-        insitu: the stations' table, with ``lon`` and ``lat``.
-
-    Raises:
-        DataError: the table cannot be used, or no station lies on the map.
-    """
-    table = Table.open(insitu)
-    if lacking := [name for name in ("station", "lon", "lat") if name not in table.header]:
-        raise DataError(f"{insitu} has no column {', '.join(lacking)}: the map's pixels are found by them")
-    table.fetch({"station", "lon", "lat"}, {"station"})
-    places = pd.DataFrame({"station": table.texts("station", ["station"])})
-    places["lon"], places["lat"] = table.numbers("lon"), table.numbers("lat")
-    write_table(predictions_at(work, places), work.predictions)
-    return work.predictions
-
-
-def validate_maps(work: WorkDir, insitu: Path) -> ValidationResult:
-    """Score the maps at stations, beside SMAP.
-
-    Raises:
-        DataError: as of `predict_at`, or too few days are in both.
-    """
-    return validate(predict_at(work, insitu), insitu, work.validation)
 
 
 def against_truth(
@@ -93,7 +59,7 @@ def against_truth(
     measured = work.stations
     if stages.done("truth", maps, work.truth) and measured.exists():
         rows = json.loads(work.truth.read_text(encoding="utf-8"))
-        return tuple(FieldScore(**_with_nan(row)) for row in rows), measured, False
+        return tuple(FieldScore(**with_nan(row)) for row in rows), measured, False
     pixels = manifest.width * manifest.height
     days = manifest.days[: max(1, TRUTH_VALUES // pixels)]
     calendar, recipe, grid = Calendar(days[0], days[-1]), study.preparation, manifest.grid
@@ -146,7 +112,3 @@ def _stations(truth: Any, land: Any, lon: Any, lat: Any, days: tuple[dt.date, ..
             "simulated": True,
         }
     )
-
-
-def _with_nan(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: float("nan") if value is None else value for key, value in row.items()}

@@ -1,0 +1,1 @@
+"""In-situ soil moisture of others, read as one daily table."""

@@ -1,0 +1,84 @@
+"""A file of one in-situ value a station and day, from whatever a user has; what ``validate`` reads."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from shapely.geometry.base import BaseGeometry
+
+from pipeline.insitu.archive import GOOD
+from pipeline.insitu.matching import Window
+from pipeline.insitu.reading import DEPTH, daily_table, read_insitu
+from pipeline.insitu.series import Depth, Period
+from pipeline.progress import Report, within
+from pipeline.tables.reading import Table
+from pipeline.tables.writing import write_table
+
+READ = 0.8  # of the work
+OURS = {"station", "date", "insitu"}  # columns of a table that needs no further reading
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How readings are taken.
+
+    Attributes:
+        depth: a sensor's depths lie within, m.
+        flags: the ISMN's quality flags whose readings are taken.
+        timezone: IANA name of the zone of a table's times without offset; None = UTC.
+        bulk_density: of the dry soil, g/cm³, for a table's water by mass.
+        unit: of a table's values, where it has no column ``unit``; None = m3/m3.
+        window: when the product's value of a day holds.
+    """
+
+    window: Window
+    depth: Depth = DEPTH
+    flags: Collection[str] = GOOD
+    timezone: str | None = None
+    bulk_density: float | None = None
+    unit: str | None = None
+
+
+def is_daily(path: Path) -> bool:
+    """Whether a file is a table of ``station``, ``date`` and ``insitu`` already.
+
+    Raises:
+        DataError: it is a table that cannot be read.
+    """
+    return path.suffix.lower() in (".csv", ".parquet") and set(Table.open(path).header) >= OURS
+
+
+def daily_file(
+    path: Path, out: Path, how: Reading, report: Report, *, region: BaseGeometry | None = None,
+    period: Period | None = None,
+) -> tuple[Path, tuple[str, ...]]:  # fmt: skip
+    """Bring in-situ soil moisture to one value a station and day.
+
+    Args:
+        path: a zip file or folder of the ISMN, a table of readings, or a table of daily values, which
+            stays as it is.
+        out: Parquet file to write.
+        how: readings are taken.
+        report: told what is being read and the share of it that is done.
+        region: outline in degrees; stations outside are left out and told.
+        period: first and last day of use.
+
+    Returns:
+        The file with the daily values, and what a user should know.
+
+    Raises:
+        ConfigError: an argument is of no use to such a file, or the package for the ISMN is not installed.
+        DataError: nothing in it can be used, or ``out`` cannot be written.
+    """
+    if is_daily(path):
+        return path, ()
+    readings = read_insitu(
+        path, within(report, 0, READ), depth=how.depth, flags=how.flags, timezone=how.timezone,
+        bulk_density=how.bulk_density, unit=how.unit, period=period,
+    )  # fmt: skip
+    report("one value a station and day", READ)
+    table, notes = daily_table(readings, how.window, region=region)
+    write_table(table, out)
+    return out, notes

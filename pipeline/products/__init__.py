@@ -1,0 +1,1 @@
+"""Soil moisture of several products at stations, day by day."""

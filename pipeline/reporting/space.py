@@ -1,0 +1,339 @@
+"""The part of a report that tells how the maps vary in space: means, agreement with SMAP, seams, outside.
+
+A reviewer asks of a downscaled map whether it gives SMAP back, whether its detail is more than noise,
+whether partitions show in it, and where it extrapolates. Each answer is a sentence that the numbers below it
+bear out, whichever way they turn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from pipeline.figures.spatial import MOISTURES, title_of
+from pipeline.reporting.content import (
+    Absent,
+    Block,
+    Column,
+    Figure,
+    Folded,
+    Points,
+    Row,
+    Section,
+    Table,
+    Words,
+    listed,
+    percent,
+    signed,
+)
+from pipeline.scores import cellwise, outside, seams
+from pipeline.scores.spatial import Spatial
+
+MOST_NAMED = 3  # predictors in a sentence
+FIGURES = {
+    "means": (
+        "Six maps: seasonal means of SMAP, the downscaled map, rain and land surface temperature, elevation "
+        "and clay, with three boxes.",
+        "Seasonal means. (a) and (b) share their colours: the map should keep SMAP's large pattern, and what "
+        "it adds within a cell should look like the land in (d) to (f), not like noise.",
+    ),
+    "zooms": (
+        "The same six quantities enlarged in three boxes, a row each.",
+        "The boxes enlarged. Look for edges in the downscaled map that none of the other columns has.",
+    ),
+    "agreement": (
+        "Maps of bias and RMSE of cells, and the cells' seasonal means as a scatter plot.",
+        "The map averaged over SMAP's cells less SMAP. A cell of one colour over many neighbours in (a) is "
+        "water gained or lost over a region; points flatter than the dashed line in (c) are a damped map.",
+    ),
+    "spread": (
+        "Standard deviations within and between cells by partition and by month.",
+        "Spread of 1 km values within cells beside that between cells. A square left of its cross: the map "
+        "varies less from cell to cell than SMAP does.",
+    ),
+    "seams": (
+        "Steps across partition borders divided by the steps beside them, with intervals.",
+        "Steps across the borders of partitions. A point right of 1 is a larger step at the border than a "
+        "few kilometres away; it is a seam only where the predictors (diamonds) do not step there too.",
+    ),
+    "outside": (
+        "Map of how often any predictor lies beyond the range of training, and shares by predictor.",
+        "Beyond the range of training: where a pixel is yellow, the model holds its last value on all days.",
+    ),
+}  # fmt: skip
+
+
+def section(found: Spatial | None, again: str) -> Section:
+    """How the maps vary in space.
+
+    Args:
+        found: what ``pipeline.scores.spatial`` wrote; None where there is nothing.
+        again: command that makes it.
+    """
+    return Section("space", "In space", tuple(_blocks(found, again)))
+
+
+def _blocks(found: Spatial | None, again: str) -> Iterator[Block]:
+    if found is None:
+        yield Absent("How the maps vary in space has not been looked at.", again)
+        return
+    yield from _figure(found, "means")
+    yield from _figure(found, "zooms")
+    yield from _boxes(found)
+    yield from _agreement(found)
+    yield from _spread(found)
+    yield from _seams(found)
+    yield from _outside(found)
+    if found.notes:
+        yield Points(tuple(("", note) for note in found.notes))
+
+
+def _boxes(found: Spatial) -> Iterator[Block]:
+    boxes = found.boxes
+    if not boxes:
+        return
+    rule = (
+        "The boxes were given by the user."
+        if all(box.given for box in boxes)
+        else "Boxes are the squares with the largest spread of the map's mean within 9 km, each in another "
+        "partition as long as there are any: the rule looks for detail, not for success."
+    )
+    yield Words(rule)
+    columns = (
+        Column("name", "Box"), Column("partition", "Partition"), Column("west", "West (°)", ".2f"),
+        Column("south", "South (°)", ".2f"), Column("east", "East (°)", ".2f"),
+        Column("north", "North (°)", ".2f"), Column("spread", "Spread within 9 km (m³/m³)", ".4f"),
+    )  # fmt: skip
+    keys = [column.key for column in columns]
+    rows = tuple({key: getattr(box, key) for key in keys} for box in boxes)
+    yield Table("space-boxes", "Zoom boxes", columns, rows, sortable=False)
+
+
+def _agreement(found: Spatial) -> Iterator[Block]:
+    table = found.tables.get("agreement")
+    whole = _first(table, partition=cellwise.ALL, month=cellwise.ALL, only="")
+    if table is None or whole is None or not whole["n"]:
+        yield Absent("The map was not averaged over SMAP's cells: no cell has enough pixels with a value.")
+        return
+    cells = found.summary["cells"]
+    yield Words(
+        f"Averaged over SMAP's cells the map lies {_off(whole['bias'])}; RMSE {whole['rmse']:.4f} m³/m³, "
+        f"R {signed(whole['r'], '.3f')}, and {percent(whole['close'])} of {whole['n']:,} cells and days lie "
+        f"within {cellwise.CLOSE} m³/m³. This is consistency, not accuracy: the model learnt from these very "
+        "values.",
+        "Does it give SMAP back?",
+        notable=True,
+    )
+    if math.isfinite(cells["spaef"]):
+        yield Words(
+            f"SPAEF of the cells' seasonal means is {signed(cells['spaef'], '.2f')} (1 is SMAP's own "
+            "pattern; Koch et al. 2018)."
+        )
+    yield Words(
+        "Means weigh each pixel by the area of it that lies in the cell. Cells of which less than "
+        f"{percent(cellwise.LEAST_VALID)} has a value on a day are left out: {cells['left_out']:,} cells and "
+        f"days; {cells['compared']:,} of {cells['there']:,} cells are compared."
+    )
+    yield from _figure(found, "agreement")
+    columns = (
+        Column("partition", "Partition"),
+        Column("month", "Month"),
+        Column("only", "Days"),
+        Column("n", "Cells and days", ",d"),
+        Column("bias", "Bias (m³/m³)", "+.4f"),
+        Column("rmse", "RMSE (m³/m³)", ".4f"),
+        Column("r", "R", ".3f"),
+        Column("r_space", "R in space", ".3f"),
+        Column("r_time", "R in time", ".3f"),
+        Column("close", f"Within {cellwise.CLOSE}", "%"),
+    )
+    yield _table("space-agreement", "The map averaged over SMAP's cells, beside SMAP", columns, table)
+    if "cells" in found.tables:
+        by_cell = (
+            Column("cell", "Cell", code=True), Column("partition", "Partition"), Column("n", "Days", ",d"),
+            Column("valid", "Valid", "%"), Column("smap", "SMAP", ".3f"), Column("map", "Map", ".3f"),
+            Column("bias", "Bias (m³/m³)", "+.4f"), Column("rmse", "RMSE (m³/m³)", ".4f"),
+            Column("r", "R", ".3f"),
+        )  # fmt: skip
+        cellwide = _table("space-cells", "Cell by cell", by_cell, found.tables["cells"])
+        yield Folded("Cell by cell", (cellwide,))
+
+
+def _spread(found: Spatial) -> Iterator[Block]:
+    table = found.tables.get("spread")
+    whole = _first(table, partition=cellwise.ALL, month=cellwise.ALL)
+    if table is None or whole is None or not whole["days"]:
+        return
+    yield Words(
+        f"{percent(whole['share'])} of the map's variance lies within cells (standard deviation "
+        f"{whole['within']:.4f} m³/m³, between cells {whole['between']:.4f}). Between cells the map has "
+        f"{whole['ratio']:.2f} times SMAP's variance"
+        + (": it is damped." if whole["ratio"] < 1 else ".")
+        + _pattern(found.summary["truth"]),
+        "How much is added?",
+        notable=True,
+    )
+    yield from _figure(found, "spread")
+    columns = (
+        Column("partition", "Partition"),
+        Column("month", "Month"),
+        Column("days", "Days", ",d"),
+        Column("cells", "Cells", ",d"),
+        Column("within", "Within cells (m³/m³)", ".4f"),
+        Column("between", "Between cells", ".4f"),
+        Column("smap", "Between cells, SMAP", ".4f"),
+        Column("share", "Variance within", "%"),
+        Column("ratio", "Map's variance / SMAP's", ".2f"),
+    )
+    yield _table("space-spread", "Standard deviations within and between cells", columns, table)
+
+
+def _pattern(truth: list[Mapping[str, Any]]) -> str:
+    known = [row for row in truth if math.isfinite(row["r_within"])]
+    if not known:
+        return " Without a truth at 1 km nobody can say whether the pattern within cells is right."
+    told = [f"{row['product']} {signed(row['r_within'], '.3f')}" for row in known]
+    return f" Held against the simulated truth, the pattern within cells has R: {'; '.join(told)}."
+
+
+def _seams(found: Spatial) -> Iterator[Block]:
+    table = found.tables.get("seams")
+    whole = _first(table, field="sm", border=seams.ALL)
+    if table is None or whole is None:
+        return
+    yield Words(_seam_sentence(whole, table), "Do partitions show?", notable=True)
+    settings, borders = found.summary["settings"], found.summary["borders"]
+    offsets = listed([str(offset) for offset in settings["offsets"]])
+    yield Words(
+        "A step is the absolute difference of two neighbouring pixels of the seasonal mean; beside it stands "
+        f"the mean of the steps across parallel lines {offsets} pixels away in both partitions. "
+        "What predictors explain is fitted on these lines. Intervals draw "
+        f"stretches of {settings['stretch']} pixels; each 95 % interval errs by chance once in some 12 to 30 "
+        "times, more often on very smooth maps, so one seam among many borders may be no seam. "
+        f"{borders['left_out']:,} of {borders['pairs'] + borders['left_out']:,} pairs of pixels lie where a "
+        "partition is too narrow for such a line and are left out. The definition is gee-smap's own."
+    )
+    yield from _figure(found, "seams")
+    columns = (
+        Column("field", "Field"),
+        Column("border", "Border"),
+        Column("pairs", "Pairs", ",d"),
+        Column("stretches", "Stretches", ",d"),
+        Column("step", "Step", ".4g"),
+        Column("inside", "Beside", ".4g"),
+        Column("ratio", "Ratio", ".2f", ("ratio_lower", "ratio_upper")),
+        Column("upward", "Step to the second", "+.4f"),
+        Column("unexplained", "Not explained", "+.4f", ("unexplained_lower", "unexplained_upper")),
+        Column("verdict", "Verdict"),
+    )
+    named = table["field"].map(lambda name: MOISTURES.get(name) or title_of(name))
+    own = table.assign(field=named)[table["field"].isin(MOISTURES)]
+    yield _table("space-seams", "Soil moisture (m³/m³): steps across borders, 95 % intervals", columns, own)
+    others = table.assign(field=named)[~table["field"].isin(MOISTURES)]
+    if len(others):
+        plain = tuple(column for column in columns if column.key not in ("unexplained", "verdict"))
+        held = _table("space-seams-predictors", "Predictors, in their own units", plain, others)
+        yield Folded("Steps of the predictors", (held,))
+
+
+def _seam_sentence(whole: Mapping[str, Any], table: pd.DataFrame) -> str:
+    interval = (
+        f" [{whole['ratio_lower']:.2f}, {whole['ratio_upper']:.2f}]"
+        if math.isfinite(whole["ratio_lower"])
+        else ""
+    )
+    step = f"The mean step across borders is {whole['step']:.4f} m³/m³"
+    ratio = f"{whole['ratio']:.2f} times that beside them{interval}"
+    explained = (
+        "more than the predictors' own steps explain: partitions show in the map."
+        if math.isfinite(whole["unexplained_lower"])
+        else "and it is not known whether the predictors step there too."
+    )
+    told = {
+        seams.SEAM: explained,
+        seams.LAND: "but no more than the predictors' own steps explain: the borders follow the land.",
+        seams.NONE: "which cannot be told from no seam.",
+        seams.UNKNOWN: "and there are too few stretches of border for an interval.",
+    }[str(whole["verdict"])]
+    shown = table[
+        (table["field"] == "sm") & (table["border"] != seams.ALL) & (table["verdict"] == seams.SEAM)
+    ]
+    where = f" A seam is found at {listed(list(shown['border']))}." if len(shown) else ""
+    return f"{step}, {ratio}, {told}{where}"
+
+
+def _outside(found: Spatial) -> Iterator[Block]:
+    table = found.tables.get("outside")
+    whole = _first(table, predictor=outside.ANY, partition=outside.ALL, month=outside.ALL)
+    if table is None or whole is None:
+        return
+    every = table[(table["partition"] == outside.ALL) & (table["month"] == outside.ALL)]
+    most = every[(every["predictor"] != outside.ANY) & (every["beyond"] > 0)].sort_values(
+        "beyond", ascending=False
+    )
+    shares = zip(most["predictor"].astype(str), most["beyond"].to_numpy(float), strict=True)
+    named = [f"{title_of(name).replace('Share', 'share')} {percent(share)}" for name, share in shares]
+    yield Words(
+        f"On {percent(whole['outside'])} of pixels and days some predictor lies outside the range that "
+        f"training saw, on {percent(whole['beyond'])} by more than {percent(outside.BEYOND)} of that range"
+        + (f", most often {listed(named[:MOST_NAMED])}" if named else "")
+        + ". Training saw means over 9 km cells, so what varies within cells can leave their range, "
+        "which is that of all samples; the stack of one partition saw less of it.",
+        "Where does it extrapolate?",
+        notable=True,
+    )
+    yield from _figure(found, "outside")
+    columns = (
+        Column("predictor", "Predictor"),
+        Column("partition", "Partition"),
+        Column("pixels_outside", "Pixels ever outside", "%"),
+        Column("outside", "Outside", "%", shaded=True),
+        Column("beyond", "By more than 1 %", "%", shaded=True),
+        Column("below", "Below", "%"),
+        Column("above", "Above", "%"),
+        Column("farthest", "Farthest (ranges)", ".2f"),
+    )
+    table = table.assign(predictor=table["predictor"].map(title_of))
+    every, rest = table.loc[every.index], table.drop(index=every.index)
+    yield _table("space-outside", "Share of pixels and days outside the range of training", columns, every)
+    if len(rest):
+        monthly = (*columns[:2], Column("month", "Month"), *columns[2:])
+        held = _table("space-outside-all", "The same by partition and month", monthly, rest)
+        yield Folded("By partition and month", (held,))
+
+
+def _figure(found: Spatial, name: str) -> Iterator[Block]:
+    if name in found.figures:
+        alt, caption = FIGURES[name]
+        yield Figure(f"space-{name}", found.figures[name], alt, caption)
+
+
+def _table(name: str, caption: str, columns: tuple[Column, ...], table: pd.DataFrame) -> Table:
+    rows = table.astype(object).where(table.notna(), None).to_dict(orient="records")
+    return Table(name, caption, columns, tuple(_row(row) for row in rows))
+
+
+def _row(row: Mapping[Any, Any]) -> Row:
+    """A row with numbers of Python's own, so that counts that a gap made floats are counts again."""
+    counts = ("n", "cells", "days", "pairs", "stretches", "pixels", "pixel_days")
+    return {
+        str(key): int(value) if key in counts and value is not None else value for key, value in row.items()
+    }
+
+
+def _first(table: pd.DataFrame | None, **wanted: str) -> Mapping[str, Any] | None:
+    if table is None:
+        return None
+    kept = table
+    for name, value in wanted.items():
+        kept = kept[kept[name] == value]
+    return {str(key): value for key, value in kept.iloc[0].items()} if len(kept) else None
+
+
+def _off(bias: float) -> str:
+    if abs(bias) < 5e-5:
+        return "at SMAP's value"
+    return f"{abs(bias):.4f} m³/m³ {'above' if bias > 0 else 'below'} SMAP"
