@@ -193,7 +193,7 @@ def run(
     workdir: Work = DEFAULT_WORKDIR,
     engine: Engine = None,
     stations: Annotated[
-        Path | None, typer.Option(help="Parquet or CSV: station, lon, lat, date, insitu (m³/m³).")
+        Path | None, typer.Option(help="In-situ soil moisture: ISMN zip or folder, or a table.")
     ] = None,
     checkpoints: Annotated[
         bool, typer.Option(help="Keep sources at 1 km as assets between the stages.")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -22,8 +22,8 @@ from models import store
 from models.store import ModelCard
 from pipeline import steps
 from pipeline.cloud.place import Cloud
-from pipeline.errors import ConfigError, DataError
-from pipeline.insitu.daily import Reading
+from pipeline.errors import USER_MISTAKES, ConfigError, DataError, GeeSmapError
+from pipeline.insitu.daily import Reading, is_daily
 from pipeline.insitu.matching import Window
 from pipeline.learning.ablation import ablate
 from pipeline.learning.explain import explain_model
@@ -145,7 +145,7 @@ def begin(work: WorkDir, study_file: Path | None) -> Study:
                 "another work directory."
             )
         return there
-    if work.root.exists() and (not work.root.is_dir() or any(work.root.iterdir())):
+    if work.root.exists() and (not work.root.is_dir() or _foreign(work, wanted)):
         raise ConfigError(
             f"{work.root} holds something else than a study's run: name another work directory."
         )
@@ -166,6 +166,14 @@ def begin(work: WorkDir, study_file: Path | None) -> Study:
     return Study.load(work.study)
 
 
+def _foreign(work: WorkDir, study: Study) -> bool:
+    """Whether a folder holds anything but what a run that was killed at its very beginning leaves."""
+    copied = {path.parts[0] for path in study.files() if not path.is_absolute()}
+    beside = f".{work.study.stem}."
+    there = {path.name for path in work.root.iterdir()}
+    return any(name not in copied and not name.startswith(beside) for name in there)
+
+
 def run(
     work: WorkDir, cloud: Cloud, report: Report, *, study_file: Path | None = None,
     stations: Path | None = None, checkpoints: bool = True,
@@ -177,7 +185,7 @@ def run(
         cloud: the engine, with bucket and assets.
         report: told what is being done and the share of the whole that is done.
         study_file: see `begin`.
-        stations: table of in-situ soil moisture for `pipeline.scores.validate`; where sources are simulated
+        stations: in-situ soil moisture, see `pipeline.insitu.daily.daily_file`; where sources are simulated
             and None is given, simulated ones.
         checkpoints: keep sources at 1 km as assets, so that their own pixels are read once.
 
@@ -210,7 +218,7 @@ class _Chain:
         study: of the work directory.
         work: the work directory.
         cloud: the engine, with bucket and assets.
-        stations: a table of in-situ soil moisture; of a simulation its own, once that is made.
+        stations: in-situ soil moisture as it was given; once it was read, one value a station and day.
         checkpoints: whether sources are kept as assets.
         notes: what a user should know.
     """
@@ -267,54 +275,63 @@ class _Chain:
         self.truth, simulated, made = against_truth(
             self.study, work, self.manifest, self.stages, maps, within(report, 0, 0.3)
         )
-        self.stations = self.stations or simulated
-        if self.stations is None:
+        given = self.stations or simulated
+        if given is None:
             return made, "no stations given (--stations)"
-        inputs = digest(self.stations, maps)
+        inputs = digest(given, maps)
         try:
             if not self.stages.done("validate", inputs, work.validation / RECORD):
                 window = Window.of_bin(SMAP_BINS[self.study.preparation.smap_bin])
-                found = of_maps(
-                    work, self.stations, Reading(window), Asked(rain=True), within(report, 0.3, 1)
-                )
+                found = of_maps(work, given, Reading(window), Asked(rain=True), within(report, 0.3, 1))
                 self.notes += found.notes
                 self.stages.record("validate", inputs)
                 made = True
+            self.stations = given if is_daily(given) else work.insitu
         except DataError as error:
             # The maps are as good as before, and the report says what is lacking.
             self.notes.append(f"Not validated at stations: {error}")
+            self.stations = None
             return made, "not validated at stations: see the notes"
         return made, str(work.validation)
 
     def ablate(self, report: Report) -> Made:
         """Scores without some of the predictors."""
+        work = self.work
         if not self.study.splits.ablation:
             return False, "not asked for (splits.ablation)"
-        inputs = _training(self.work, self.study)
-        made = not self.stages.done("ablate", inputs, self.work.ablation)
-        if made:
-            self.notes += ablate(self.work.samples, self.work.study, self.work.ablation, report=report).notes
-            self.stages.record("ablate", inputs)
-        return made, str(self.work.ablation)
+        return self._further(
+            "ablate", _training(work, self.study), work.ablation,
+            lambda: ablate(work.samples, work.study, work.ablation, report=report).notes,
+        )  # fmt: skip
 
     def describe(self, report: Report) -> Made:
         """How the maps vary in space."""
-        truth = [self.work.truth] if self.work.truth.exists() else []
-        work, inputs = self.work, digest(self.work.images, *truth)
-        made = not self.stages.done("describe", inputs, work.spatial)
-        if made:
-            self.notes += spatial.describe(work, work.spatial, report, rain=spatial.chirps).notes
-            self.stages.record("describe", inputs)
-        return made, str(work.spatial)
+        work = self.work
+        truth = [work.truth] if work.truth.exists() else []
+        return self._further(
+            "describe", digest(work.images, *truth), work.spatial,
+            lambda: spatial.describe(work, work.spatial, report, rain=spatial.chirps).notes,
+        )  # fmt: skip
 
     def explain(self, report: Report) -> Made:
         """What moves the model."""
-        work, inputs = self.work, digest(self.work.model)
-        made = not self.stages.done("explain", inputs, work.explanation)
-        if made:
-            self.notes += explain_model(work.model, work.samples, work.explanation, report=report).notes
-            self.stages.record("explain", inputs)
-        return made, str(work.explanation)
+        work = self.work
+        return self._further(
+            "explain", digest(work.model), work.explanation,
+            lambda: explain_model(work.model, work.samples, work.explanation, report=report).notes,
+        )  # fmt: skip
+
+    def _further(self, stage: str, inputs: str, result: Path, make: Callable[[], Sequence[str]]) -> Made:
+        """A stage that the maps can do without: what prevents it is told, and the run goes on."""
+        if self.stages.done(stage, inputs, result):
+            return False, str(result)
+        try:
+            self.notes += make()
+        except (GeeSmapError, *USER_MISTAKES) as error:
+            self.notes.append(f"The stage {stage} could not be done: {error}")
+            return False, "not done: see the notes"
+        self.stages.record(stage, inputs)
+        return True, str(result)
 
     def map(self, report: Report) -> Made:
         """The page with the maps."""

@@ -46,9 +46,10 @@ def validate(
     independent: Annotated[
         list[str] | None, typer.Option(help="A product whose errors are independent of the others'.")
     ] = None,
-    depth: Annotated[
-        tuple[float, float], typer.Option(help="Of the probes, metres: from and to.")
-    ] = (0.0, 0.1),
+    depth: Annotated[tuple[float, float], typer.Option(help="Of the probes, metres: from and to.")] = (
+        0.0,
+        0.1,
+    ),
     flags: Annotated[str, typer.Option(help="Quality flags of the ISMN that are taken, such as G,U.")] = "G",
     timezone: Annotated[
         str | None, typer.Option(help="Of a table's times, such as Asia/Shanghai; UTC otherwise.")
@@ -67,7 +68,7 @@ def validate(
     confidence: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of every interval.")] = 0.95,
     engine: Engine = None,
     as_json: Json = False,
-) -> None:  # fmt: skip
+) -> None:
     """Score predictions, maps or a shared collection at stations, beside SMAP on the same pairs."""
     from pipeline import terminal
     from pipeline.insitu.daily import Reading

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ import xarray as xr
 from gee import predictors
 from gee.recipe import PAPER, RECOMMENDED
 from gee.timeseries import Calendar
+from models.errors import SampleError
 from pipeline import planning, run
 from pipeline.errors import ConfigError
 from pipeline.work.manifest import Manifest
@@ -121,6 +123,22 @@ def test_a_second_run_does_nothing_and_says_so(ran: Ran, gee_smap) -> None:
     assert again["truth"] == ran.told["truth"]
 
 
+def test_a_stage_that_the_maps_can_do_without_does_not_stop_the_run(
+    ran: Ran, gee_smap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise SampleError("there is nothing to explain")
+
+    work = WorkDir(tmp_path / "work")
+    shutil.copytree(ran.work.root, work.root)
+    shutil.rmtree(work.explanation, ignore_errors=True)
+    monkeypatch.setattr(run, "explain_model", broken)
+    told = run_it(gee_smap, work)
+    assert "The stage explain could not be done: there is nothing to explain" in told["notes"]
+    assert [stage["name"] for stage in told["stages"]] == list(run.STAGES)
+    assert "The model has not been explained." in work.report.read_text(encoding="utf-8")
+
+
 def test_the_commands_of_single_stages_find_the_work_directory(ran: Ran, gee_smap) -> None:
     status = json.loads(gee_smap("status", "--workdir", ran.work.root, "--json").out)
     assert {task["state"] for task in status["tasks"]} == {"succeeded"}
@@ -191,6 +209,12 @@ def test_files_that_the_study_names_come_along(tmp_path) -> None:
     work = WorkDir(tmp_path / "work")
     assert run.begin(work, study).hash == run.begin(work, None).hash
     assert json.loads((work.root / "maps" / "region.geojson").read_text(encoding="utf-8")) == region
+    work.study.rename(work.root / ".study.4711.toml")  # as a kill before the last step leaves it
+    assert run.begin(work, study).hash == run.begin(work, None).hash
+    work.study.unlink()
+    (work.root / "thesis.tex").touch()
+    with pytest.raises(ConfigError, match="holds something else"):
+        run.begin(work, study)
     study.write_text(text.replace("maps/", "../mine/maps/"), encoding="utf-8")
     with pytest.raises(ConfigError, match="lies above the study's folder"):
         run.begin(WorkDir(tmp_path / "elsewhere"), study)
