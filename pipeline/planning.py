@@ -43,7 +43,7 @@ from gee.recipe import ASSET, PAPER, RECOMMENDED, Recipe
 from gee.regions import Bounds, Region
 from gee.timeseries import Calendar
 from pipeline import study as studies
-from pipeline.cloud.asking import asked
+from pipeline.cloud.asking import answered, asked
 from pipeline.errors import ConfigError, DataError, of_gee
 from pipeline.progress import Report
 from pipeline.study import Study
@@ -339,8 +339,8 @@ def _check_folder(folder: str) -> None:
     if not re.fullmatch(ASSET, folder):
         raise ConfigError(f'--checkpoints {folder} is no folder of assets: give "projects/NAME/assets/...".')
     try:
-        kind = ee.data.getAsset(folder)["type"]
-    except ee.EEException as error:
+        kind = answered(ee.data.getAsset, folder)["type"]
+    except ConfigError as error:
         raise ConfigError(f"--checkpoints: {error} Make it: earthengine create folder {folder}") from error
     if kind != "FOLDER":
         raise ConfigError(f"--checkpoints {folder} is of type {kind}: name a folder.")

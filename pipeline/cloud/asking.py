@@ -15,7 +15,7 @@ from gee import catalog
 from pipeline.cloud.refusals import Refusal, Verdict
 from pipeline.errors import ConfigError, EngineError, GeeSmapError
 
-_MISSING = re.compile(r"[Aa]sset '([^']+)' not found")
+_MISSING = re.compile(r"[Aa]sset '([^']+)' (?:not found|does not exist)")
 _OTHER_KIND = re.compile(r"Asset '([^']+)' is not an? (\w+)")
 
 INSTEAD: Mapping[str, str] = MappingProxyType(
