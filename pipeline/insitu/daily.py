@@ -17,7 +17,7 @@ from pipeline.tables.reading import Table
 from pipeline.tables.writing import write_table
 
 READ = 0.8  # of the work
-OURS = {"station", "date", "insitu"}  # columns of a table that needs no further reading
+IDS, OURS = {"station", "cell"}, {"date", "insitu"}  # columns of a table that needs no further reading
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,15 @@ class Reading:
 
 
 def is_daily(path: Path) -> bool:
-    """Whether a file is a table of ``station``, ``date`` and ``insitu`` already.
+    """Whether a file is a table of ``station`` (or ``cell``), ``date`` and ``insitu`` already.
 
     Raises:
         DataError: it is a table that cannot be read.
     """
-    return path.suffix.lower() in (".csv", ".parquet") and set(Table.open(path).header) >= OURS
+    if path.suffix.lower() not in (".csv", ".parquet"):
+        return False
+    header = set(Table.open(path).header)
+    return header >= OURS and not header.isdisjoint(IDS)
 
 
 def daily_file(

@@ -23,8 +23,9 @@ def write(path: Path, **columns: list[object]) -> Path:
     return path
 
 
-def test_a_daily_table_is_used_as_it_is(tmp_path: Path) -> None:
-    given = write(tmp_path / "daily.csv", station=["a"], date=["2019-04-02"], insitu=[0.2])
+@pytest.mark.parametrize("name", ["station", "cell"])
+def test_a_daily_table_is_used_as_it_is(tmp_path: Path, name: str) -> None:
+    given = write(tmp_path / "daily.csv", **{name: ["a"], "date": ["2019-04-02"], "insitu": [0.2]})
     assert is_daily(given)
     assert daily_file(given, tmp_path / "out" / "insitu.parquet", Reading(NIGHT), told) == (given, ())
     assert not (tmp_path / "out").exists()
