@@ -15,8 +15,17 @@ from typing import Any
 import pandas as pd
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
+from rich.text import Text
 
 from models.partitioned import WP
 from models.splits import RandomSplit
@@ -30,6 +39,13 @@ LOG_WIDTH = 120  # columns of a table that no terminal bounds
 console = partial(Console, highlight=False, markup=False, emoji=False)  # a name may hold [brackets]
 out = console(width=None if Console().is_terminal else LOG_WIDTH)
 err = console(stderr=True)
+
+
+class _Rate(ProgressColumn):
+    """How much of the whole is done in a minute, as far as can be told yet."""
+
+    def render(self, task: Task) -> Text:
+        return Text("" if task.speed is None else f"{6000 * task.speed:.0f} %/min")
 
 
 @contextmanager
@@ -46,9 +62,9 @@ def progress() -> Iterator[Report]:
 
         yield line
         return
-    columns = (BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn(), TextColumn("left"))
+    columns = (BarColumn(), TextColumn("{task.percentage:3.0f} %"), _Rate(), TimeElapsedColumn())
     what = TextColumn("{task.description}", markup=False)
-    with Progress(*columns, TimeRemainingColumn(), what, console=err) as bar:
+    with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), what, console=err) as bar:
         task = bar.add_task("", total=1.0)
         yield lambda what, share: bar.update(task, completed=share, description=what)
 

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import logging
+import re
 import shlex
 import subprocess
 import sys
@@ -215,6 +216,21 @@ def test_progress_on_a_terminal_shows_share_and_stage(monkeypatch):
     told = screen.file.getvalue()
     assert "50 %" in told
     assert "random split: partition [/x]" in told
+
+
+def test_progress_on_a_terminal_tells_its_rate(monkeypatch):
+    screen = Console(file=io.StringIO(), force_terminal=True, width=100, color_system=None)
+    monkeypatch.setattr(terminal, "err", screen)
+    with terminal.progress() as report:
+        began = time.monotonic()
+        for share in (0.1, 0.2, 0.3):
+            time.sleep(0.3)
+            report("export", share)
+        slowest = 0.1 / (time.monotonic() - began) * 60 * 100
+        time.sleep(0.2)  # the display is drawn ten times a second
+    rates = [int(rate) for rate in re.findall(r"(\d+) %/min", screen.file.getvalue())]
+    assert rates
+    assert slowest < rates[-1] < 0.2 / 0.3 * 60 * 100
 
 
 def test_progress_in_a_log_has_one_line_for_each_stage(capsys):
