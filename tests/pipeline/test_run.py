@@ -169,6 +169,7 @@ def test_the_commands_of_single_stages_find_the_work_directory(ran: Ran, gee_sma
         assert "is no work directory" in refused.err
 
 
+@pytest.mark.long
 def test_an_update_adds_days_with_the_same_model(ran: Ran, gee_smap) -> None:
     card = (ran.work.model / "model.json").read_bytes()
     kept = (ran.work.images / "sm_20190902.tif").stat().st_mtime_ns
