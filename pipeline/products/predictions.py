@@ -20,7 +20,7 @@ from pipeline.errors import ConfigError, DataError
 from pipeline.products.own import on_map, own_values
 from pipeline.products.product import Product, Values, check, gather, long_table
 from pipeline.products.published import PublishedMaps, PublishedSmap
-from pipeline.progress import Report
+from pipeline.progress import Report, within
 from pipeline.tables.titles import TITLES, title
 from pipeline.tables.writing import write_table
 from pipeline.work.manifest import Manifest
@@ -142,8 +142,8 @@ def predictions_at(
     check_names(products)
     manifest = Manifest.read(work.manifest)
     at = on_map(work, manifest, stations)
-    own = own_values(work, manifest, at, lambda what, share: report(what, OWN_PART * share))
-    further, notes = gather(products, at.places, own.days, _rest(report))
+    own = own_values(work, manifest, at, within(report, 0, OWN_PART))
+    further, notes = gather(products, at.places, own.days, within(report, OWN_PART, 1))
     sources = {name: str(work.root) for name in own.columns} | {one.name: one.source for one in products}
     values = {**own.columns, **further}
     outage = np.repeat(own.outage[:, None], len(at.places), axis=1)
@@ -179,7 +179,7 @@ def published_at(
     """
     check_names(products)
     places = stations[["station", "lon", "lat"]].drop_duplicates("station").reset_index(drop=True)
-    found = maps.at(places, maps.days, lambda what, share: report(what, OWN_PART * share))
+    found = maps.at(places, maps.days, within(report, 0, OWN_PART))
     check(found.moisture, maps.days, maps.asset)
     there = np.asarray(np.isfinite(found.moisture).any(axis=0))
     notes = list(found.notes)
@@ -190,7 +190,7 @@ def published_at(
         )
     places = places.loc[there].reset_index(drop=True)
     asked = [*PublishedSmap.of(maps), *products]
-    further, said = gather(asked, places, maps.days, _rest(report))
+    further, said = gather(asked, places, maps.days, within(report, OWN_PART, 1))
     values = {maps.name: found.moisture[:, there], **further}
     outage = np.repeat(maps.outage()[:, None], len(places), axis=1)
     table = long_table(places, maps.days, {"outage": outage, **values})
@@ -223,10 +223,6 @@ def check_names(products: Sequence[Product]) -> None:
     mistakes += [f"{name!r} is given twice" for name in dict.fromkeys(names) if names.count(name) > 1]
     if mistakes:
         raise ConfigError("\n".join(mistakes))
-
-
-def _rest(report: Report) -> Report:
-    return lambda what, share: report(what, OWN_PART + (1 - OWN_PART) * share)
 
 
 def _columns(

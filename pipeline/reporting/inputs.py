@@ -21,7 +21,7 @@ from pipeline.learning import ablation, explain
 from pipeline.maps.blocks import model_hash
 from pipeline.maps.prediction_store import COMPLETE, attributes_of
 from pipeline.pages.map_page import PAGE
-from pipeline.progress import Report
+from pipeline.progress import Report, within
 from pipeline.reporting import summaries
 from pipeline.reporting.summaries import CubeSummary, PredictionSummary, SamplesSummary
 from pipeline.scores import rain, spatial, triple, validated
@@ -113,11 +113,9 @@ class Inputs:
         card = store.read_card(work.model) if (work.model / store.CARD).is_file() else None
         cube = prediction = None
         if work.cube.exists():
-            cube = summaries.of_cube(work.cube, lambda what, share: report(what, _CUBE * share))
+            cube = summaries.of_cube(work.cube, within(report, 0, _CUBE))
         if (attributes_of(work.prediction) or {}).get(COMPLETE) == 1:
-            prediction = summaries.of_prediction(
-                work.prediction, lambda what, share: report(what, _CUBE + (_PREDICTION - _CUBE) * share)
-            )
+            prediction = summaries.of_prediction(work.prediction, within(report, _CUBE, _PREDICTION))
         report("stations", _PREDICTION)
         return cls(
             work=work,
