@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -24,6 +24,7 @@ from gee import grids
 from gee.exports import NODATA
 
 BAND = "sm"
+CODES = ("aoa", "corrected")  # bands whose values stand for something: their mean would stand for nothing
 IMAGE, IMAGE_COLLECTION, FOLDER = "IMAGE", "IMAGE_COLLECTION", "FOLDER"
 READER, WRITER, OWNER = "roles/viewer", "roles/editor", "roles/owner"
 ALL_USERS = "allUsers"
@@ -43,10 +44,11 @@ class DayImage:
 
     Attributes:
         name: ``projects/NAME/assets/.../YYYYMMDD``.
-        uri: ``gs://`` of its GeoTIFF, of one band.
+        uri: ``gs://`` of its GeoTIFF.
         start: when it begins, UTC.
         end: when it ends, itself not included.
         properties: names are letters, digits and underscores.
+        bands: of the GeoTIFF, in their order.
     """
 
     name: str
@@ -54,6 +56,7 @@ class DayImage:
     start: dt.datetime
     end: dt.datetime
     properties: Mapping[str, Property]
+    bands: tuple[str, ...] = (BAND,)
 
     def manifest(self) -> dict[str, Any]:
         """What Earth Engine makes the image of.
@@ -66,9 +69,11 @@ class DayImage:
             "tilesets": [{"id": BAND, "sources": [{"uris": [self.uri]}]}],
             "bands": [
                 {
-                    "id": BAND, "tilesetId": BAND, "tilesetBandIndex": 0,
-                    "missingData": {"values": [NODATA]}, "pyramidingPolicy": "MEAN",
+                    "id": band, "tilesetId": BAND, "tilesetBandIndex": index,
+                    "missingData": {"values": [NODATA]},
+                    "pyramidingPolicy": "MODE" if band in CODES else "MEAN",
                 }
+                for index, band in enumerate(self.bands)
             ],
             "startTime": _timestamp(self.start),
             "endTime": _timestamp(self.end),
@@ -264,24 +269,25 @@ def ingested(operation: Mapping[str, Any]) -> str:
     return found[0] if found else ""
 
 
-def pixels(name: str, window: GeoBox) -> NDArray[np.float32]:
+def pixels(name: str, window: GeoBox, bands: Sequence[str] = (BAND,)) -> NDArray[np.float32]:
     """The pixels of an image on a part of its own grid.
 
     Args:
         name: of the image.
         window: whole pixels of its grid.
+        bands: wanted, which the image must have.
 
     Returns:
-        Values, ``NODATA`` where masked; shape of the window.
+        (bands, rows, columns), ``NODATA`` where masked.
     """
     found = ee.data.computePixels(
         {
-            "expression": ee.Image(name).select([BAND]).toFloat().unmask(NODATA, False),
+            "expression": ee.Image(name).select(list(bands)).toFloat().unmask(NODATA, False),
             "fileFormat": "NUMPY_NDARRAY",
             "grid": grids.pixel_grid(window),
         }
     )
-    return np.asarray(found[BAND], np.float32)
+    return np.stack([np.asarray(found[band], np.float32) for band in bands])
 
 
 # Who may read and write

@@ -30,6 +30,9 @@ SRTM_3_ARC_SECONDS: Transform = (1 / 1200, 0, -180, 0, -1 / 1200, 60)
 # SMAP L4 was warped from EASE-Grid 2.0; this is the grid that GDAL suggests for it, to the last digit.
 SMAP_WARPED: Transform = (0.09516256938937351, 0, -180, 0, -0.09516149300147864, 85.04450187981062)
 CHIRPS_20TH_DEGREE: Transform = (0.05, 0, -180, 0, -0.05, 50)
+# MERIT's pixels are centred on whole multiples of 3 arc seconds, half a pixel off those of SRTM. What CHIRPS
+# says of a day is taken for 0 to 24 UTC, and the night of MOD11A1 for the one that follows its day.
+MERIT_3_ARC_SECONDS: Transform = (1 / 1200, 0, -180 - 1 / 2400, 0, -1 / 1200, 85 + 1 / 2400)
 LAND_COVER_LAST_YEAR = 2023  # newest image of MCD12Q1 that was seen in the catalogue
 
 UNBOUNDED = 1e30  # beyond any raw value; JSON has no infinity
@@ -73,6 +76,7 @@ class Source:
         span_days: how many days from ``system:time_start`` on one image may have looked at the ground.
         start: first day with data; of static ones, any.
         end: last day with data; None while images keep coming.
+        latitudes: degrees from south to north within which it has pixels.
         kind: what the asset is.
         note: what to know before using it.
     """
@@ -88,6 +92,7 @@ class Source:
     span_days: int = 0
     start: dt.date = dt.date.min
     end: dt.date | None = None
+    latitudes: tuple[float, float] = (-90, 90)
     kind: Kind = "collection"
     note: str = ""
 
@@ -191,6 +196,23 @@ LST = Source(
     span_days=1,
     start=dt.date(2000, 2, 24),
     note="clear sky only",
+)
+LST_RANGE = Source(
+    name="lst_range",
+    id=LST.id,
+    title="MODIS Terra land surface temperature by day and by night, daily, 1 km",
+    bands=(
+        *LST.bands,
+        Band("LST_Night_1km", factor=0.02, low=7_500, high=65_535, unit="K"),
+        Band("QC_Night"),
+    ),
+    crs=LST.crs,
+    transform=LST.transform,
+    metres=LST.metres,
+    cadence_days=LST.cadence_days,
+    span_days=LST.span_days,
+    start=LST.start,
+    note="the difference needs a clear sky twice, half a day apart",
 )
 LAI = Source(
     name="lai",
@@ -307,7 +329,8 @@ RAIN = Source(
     cadence_days=1,
     span_days=1,
     start=dt.date(1981, 1, 1),
-    note="50° S to 50° N; for comparison, not a predictor",
+    latitudes=(-50, 50),
+    note="50° S to 50° N; a day is one of UTC, so a sample of day D follows the rain of days up to D - 1",
 )
 SRTM = Source(
     name="srtm",
@@ -329,6 +352,18 @@ GLO30 = Source(
     transform=None,
     metres=30.92,
     note="one image a tile, wider pixels towards the poles; tops of trees and roofs, not the ground",
+)
+DRAINAGE = Source(
+    name="drainage",
+    id="MERIT/Hydro/v1_0_1",
+    title="MERIT Hydro upstream area, 90 m",
+    bands=(Band("upa", low=1e-6, unit="km²"),),
+    crs=WGS84,
+    transform=MERIT_3_ARC_SECONDS,
+    metres=92.77,
+    latitudes=(-60, 85),
+    kind="image",
+    note="the land that drains through a pixel, itself included; masked over the sea",
 )
 
 
@@ -394,12 +429,13 @@ TRUTH = Source(
     note="of the local engine alone: nobody knows it of the Earth",
 )
 
+# LST_RANGE is another look at LST's asset, and no dataset of its own.
 SOURCES: Mapping[str, Source] = MappingProxyType(
     {
         source.name: source
         for source in (
             REFLECTANCE, LST, LAI, ALBEDO, LAND_COVER, SENTINEL1, SENTINEL1_DB, SMAP, SMAP_007, RAIN,
-            SRTM, GLO30, *SOILGRIDS.values(), *OPENLANDMAP.values(), BOUNDARIES,
+            SRTM, GLO30, DRAINAGE, *SOILGRIDS.values(), *OPENLANDMAP.values(), BOUNDARIES,
         )
     }
 )  # fmt: skip
@@ -434,6 +470,28 @@ def check_available(sources: Iterable[Source], start: dt.date, end: dt.date) -> 
         + "\n".join(lines)
         + f"\n{advice}"
     )
+
+
+def check_latitudes(sources: Iterable[Source], south: float, north: float, remedy: str) -> None:
+    """Refuse a region that reaches beyond a source.
+
+    Args:
+        sources: that a study reads.
+        south: of the region, degrees.
+        north: of the region, degrees.
+        remedy: what to do without them, a sentence.
+
+    Raises:
+        SettingError: names every source that falls short.
+    """
+    short = [one for one in sources if south < one.latitudes[0] or north > one.latitudes[1]]
+    if short:
+        lines = [f"  {one.name} ({one.id}): {one.latitudes[0]:g} to {one.latitudes[1]:g}" for one in short]
+        raise SettingError(
+            f"The region reaches from {south:.2f} to {north:.2f} degrees north, further than\n"
+            + "\n".join(lines)
+            + f"\n{remedy}"
+        )
 
 
 def scaled(image: ee.Image, source: Source, names: Sequence[str]) -> ee.Image:

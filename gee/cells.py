@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
-from gee.catalog import SMAP_WARPED
+from gee.catalog import SMAP_WARPED, WGS84
 from gee.errors import SettingError
-from gee.grids import WGS84, Bounds, crs_transform, ease_cell_of, ease_edges
+from gee.grids import Bounds, crs_transform, ease_cell_of, ease_edges
 from gee.target import MOISTURE, OUTAGE
 
 # Verify live: like its transform, the size follows from GDAL's rule for warping the EASE grid.

@@ -120,12 +120,14 @@ def published(asset: str, calendar: Calendar) -> ee.ImageCollection:
         calendar: days wanted.
 
     Returns:
-        One image for each of these days that is there, as it was published, but with ``system:time_start``
-        00:00 UTC of the day that it stands for: its bin of SMAP may begin on the day before.
+        One image for each of these days that is there, its band ``sm`` as it was published, but with
+        ``system:time_start`` 00:00 UTC of the day that it stands for: its bin of SMAP may begin on the day
+        before.
     """
 
     def of_image(image: ee.Image) -> ee.Image:
-        return ee.Image(image.set("system:time_start", ee.Date(image.get("date")).millis()))
+        start = ee.Date(image.get("date")).millis()
+        return ee.Image(image.select([MOISTURE]).set("system:time_start", start))
 
     named = ee.Filter.inList("date", [day.isoformat() for day in calendar.days])
     return ee.ImageCollection(ee.ImageCollection(asset).filter(named).map(of_image))

@@ -20,12 +20,12 @@ from typing import Any, Literal
 import ee
 from odc.geo.geobox import GeoBox
 
-from gee import grids, landcover, limits, observations, partitions, predictors, target, timeseries
+from gee import grids, limits, observations, partitions, predictors, target, timeseries
 from gee.catalog import Source
 from gee.cells import Cells, cell_means, cell_table, valid_names
 from gee.errors import SettingError
 from gee.partitions import Partitions
-from gee.predictors import DYNAMIC, RADAR, STATIC, STREAMS, Stream
+from gee.predictors import PAPER, RADAR, Bands, Stream
 from gee.recipe import Recipe
 from gee.target import SmapBin
 from gee.timeseries import Calendar
@@ -35,7 +35,6 @@ MAX_GRID_PIXELS = 2_000_000  # a month of daily predictors on more of them is fi
 COMFORTABLE_BYTES = 1_000_000  # of a request; only limits.MAX_PAYLOAD_BYTES is refused
 EECU_SECONDS_PER_MEGAPIXEL = 0.1  # an order of magnitude, measured nowhere; verify live
 _READERS = 2  # of a month's sources without checkpoints: its image and its table
-STILL = tuple(band for band in STATIC if band not in ("lc", landcover.LAND))  # whose means say something
 MONTHLY = ("dynamic", "cells")  # products of each month, before its label
 CELL_KEYS: tuple[str, ...] = ("cell", "lon", "lat")
 SIMULATED = "simulated"  # column that marks rows made from simulated sources
@@ -57,6 +56,7 @@ class Preparation:
         partitions: terrain units.
         smap: version of the target.
         smap_bin: part of the day that stands for it.
+        bands: the predictors.
         checkpoints: folder for 1 km assets between the stages, ``projects/NAME/assets/...``; None computes
             every month from the sources' own pixels.
         simulated: whether the sources say that they are; then the tables say so too, in every row.
@@ -74,6 +74,7 @@ class Preparation:
     partitions: Partitions
     smap: Source
     smap_bin: SmapBin
+    bands: Bands = PAPER
     checkpoints: str | None = None
     simulated: bool = False
     tag: str = "gee-smap"
@@ -192,7 +193,8 @@ class Plan:
         found = []
         height, width = self.preparation.grid.shape
         if height * width > MAX_GRID_PIXELS:
-            found.append(too_large(height * width, self.preparation.calendar, self.preparation.recipe))
+            prepared = self.preparation
+            found.append(too_large(height * width, prepared.calendar, prepared.recipe, prepared.bands))
         if len(self.products) > limits.PENDING_TASKS:
             found.append(
                 f"{len(self.products)} tasks are more than the queue takes ({limits.PENDING_TASKS:,})."
@@ -212,19 +214,20 @@ class Plan:
         return found
 
 
-def too_large(pixels: float, calendar: Calendar, recipe: Recipe) -> str:
+def too_large(pixels: float, calendar: Calendar, recipe: Recipe, bands: Bands = PAPER) -> str:
     """Why a fine grid is refused, with what it would cost (without checkpoints).
 
     Args:
         pixels: of the fine grid, more than ``MAX_GRID_PIXELS``.
         calendar: the days wanted.
         recipe: the choices.
+        bands: the predictors.
     """
-    size = pixels * 4 * (len(STATIC) + 2 + len(calendar) * (len(DYNAMIC) + 1))
+    size = pixels * 4 * (len(bands.static) + 2 + len(calendar) * (len(bands.dynamic) + 1))
     reads = _READERS * sum(
         _megapixels(pixels, stream, month, recipe)
         for month in calendar.months()
-        for stream in STREAMS.values()
+        for stream in bands.streams.values()
     )
     return (
         f"The region takes {pixels / 1e6:,.1f} million pixels of 1 km (allowed: {MAX_GRID_PIXELS / 1e6:g}): "
@@ -254,10 +257,11 @@ def band_name(band: str, day: dt.date) -> str:
 
 def _products(preparation: Preparation) -> Iterator[Product]:
     recipe, grid, calendar = preparation.recipe, preparation.grid, preparation.calendar
-    still = predictors.static(recipe, calendar.start.year, grid)
+    bands = preparation.bands
+    still = predictors.static(recipe, calendar.start.year, grid, bands)
     inside = ee.Image.constant(1).clip(preparation.region).unmask(0, False).rename("region")
     placed = still.addBands(preparation.partitions.image.unmask(0, False)).addBands(inside)
-    names = (*STATIC, partitions.BAND, "region")
+    names = (*bands.static, partitions.BAND, "region")
     yield Product("static", "image", _written(placed, names), names, grid)
 
     cells, keys = preparation.cells.features(preparation.region), CELL_KEYS
@@ -267,8 +271,8 @@ def _products(preparation: Preparation) -> Iterator[Product]:
     yield Product(
         "cells-static",
         "table",
-        cell_means(still, partitions.assign(cells, preparation.partitions), grid, STILL, placed_keys),
-        (*placed_keys, *STILL, *valid_names(STILL)),
+        cell_means(still, partitions.assign(cells, preparation.partitions), grid, bands.still, placed_keys),
+        (*placed_keys, *bands.still, *valid_names(bands.still)),
         grid,
         rows=len(preparation.cells),
     )
@@ -288,35 +292,35 @@ def _stretch(
     keys: Sequence[str],
 ) -> Iterator[Product]:
     """The image and the table of some days."""
-    recipe, grid = preparation.recipe, preparation.grid
+    recipe, grid, wanted = preparation.recipe, preparation.grid, preparation.bands
     seen = {
         name: _restored(stream, _reach(stream, stretch, recipe), ee.Image(assets[_checkpoint(stream)].asset))
         if assets
         else predictors.observed(stream, _reach(stream, stretch, recipe), recipe, grid)
-        for name, stream in STREAMS.items()
+        for name, stream in wanted.streams.items()
     }
-    days = predictors.daily(seen, stretch, recipe)
+    days = predictors.daily(seen, stretch, recipe, wanted)
     in_power = recipe.radar_mean == "power"
     shown = days.map(observations.decibels) if in_power else days
     pixels = _pixels(grid)
-    reads = (
-        0.0 if assets else sum(_megapixels(pixels, stream, stretch, recipe) for stream in STREAMS.values())
-    )
-    bands = tuple(band_name(band, day) for day in stretch.days for band in (*DYNAMIC, "count"))
-    stack = _written(shown.select([*DYNAMIC, "count"]).toBands(), bands)
+    streams = () if assets else wanted.streams.values()
+    reads = float(sum(_megapixels(pixels, stream, stretch, recipe) for stream in streams))
+    bands = tuple(band_name(band, day) for day in stretch.days for band in (*wanted.dynamic, "count"))
+    stack = _written(shown.select([*wanted.dynamic, "count"]).toBands(), bands)
     needs = tuple(assets)
     image, table = (f"{kind}-{label}" for kind in MONTHLY)
     yield Product(image, "image", stack, bands, grid, needs=needs, megapixels=reads)
 
     smap = target.smap_series(stretch, preparation.smap, preparation.smap_bin)
-    rows = cell_table(days, cells, grid, DYNAMIC, RADAR if in_power else (), smap, keys)
-    columns = (*keys, "date", "doy", *DYNAMIC, *valid_names(DYNAMIC), target.MOISTURE, target.OUTAGE)
+    rows = cell_table(days, cells, grid, wanted.dynamic, RADAR if in_power else (), smap, keys)
+    seen_shares = valid_names(wanted.dynamic)
+    columns = (*keys, "date", "doy", *wanted.dynamic, *seen_shares, target.MOISTURE, target.OUTAGE)
     yield Product(table, "table", rows, columns, grid, len(preparation.cells) * len(stretch), needs, reads)
 
 
 def _checkpoints(preparation: Preparation) -> Iterator[Product]:
     """One asset per source: its observations at 1 km over the period and its margins."""
-    for stream in STREAMS.values():
+    for stream in preparation.bands.streams.values():
         reach = _reach(stream, preparation.calendar, preparation.recipe)
         seen = predictors.observed(stream, reach, preparation.recipe, preparation.grid)
         kept = stream.kept

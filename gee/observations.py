@@ -13,7 +13,7 @@ from typing import Literal
 
 import ee
 
-from gee.catalog import ALBEDO, LAI, LST, REFLECTANCE, SENTINEL1, scaled
+from gee.catalog import ALBEDO, LAI, LST, LST_RANGE, RAIN, REFLECTANCE, SENTINEL1, scaled
 from gee.indices import MODIS_BANDS, indices
 from gee.quality import ANY_INVERSION, Preset, accepted, edges, masked
 from gee.timeseries import DATE, DAY_MS
@@ -24,6 +24,7 @@ Inversions = Literal["full", "all"]
 MID_COMPOSITE_DAYS = 4  # MOD15A2H does not say which of its eight days it took
 ZERO_CELSIUS = 273.15  # K
 ALBEDO_BANDS = ("Albedo_BSA_shortwave", "Albedo_WSA_shortwave")
+RAINFALL = "rain"
 
 
 def reflectance(image: ee.Image, preset: Preset, dates: Dates = "pixel", guarded: bool = True) -> ee.Image:
@@ -62,6 +63,38 @@ def temperature(image: ee.Image, preset: Preset) -> ee.Image:
     """
     kelvin = scaled(masked(image, LST, preset), LST, ["LST_Day_1km"])
     return _observed(image, kelvin.subtract(ZERO_CELSIUS).rename("lst"), _date(image, "LST_Day_1km"))
+
+
+def temperature_range(image: ee.Image, preset: Preset) -> ee.Image:
+    """How much warmer the land surface of a MOD11A1 image is by day than by night.
+
+    Dry ground warms and cools faster than wet ground: the difference is an apparent thermal inertia.
+
+    Args:
+        image: a scene of ``MODIS/061/MOD11A1``.
+        preset: of ``gee.quality``, asked of both passes.
+
+    Returns:
+        Bands ``dlst``, K, masked where the pixel is not clear by day and by night, and ``date``: days since
+        1970-01-01, double. ``system:time_start`` is kept.
+
+    Source: Price 1977, J. Geophys. Res. 82, 2582 (thermal inertia from day and night temperatures).
+    """
+    clear = masked(image, LST_RANGE, preset)
+    day, night = (scaled(clear, LST_RANGE, [band]) for band in ("LST_Day_1km", "LST_Night_1km"))
+    return _observed(image, day.subtract(night).rename("dlst"), _date(image, "LST_Day_1km"))
+
+
+def rainfall(image: ee.Image) -> ee.Image:
+    """The rain of a CHIRPS image, bilinear where it is asked for on finer pixels than its own 0.05 degrees.
+
+    Args:
+        image: a scene of ``UCSB-CHG/CHIRPS/DAILY``.
+
+    Returns:
+        Band ``rain``, mm/day; masked over the sea and poleward of 50 degrees. ``system:time_start`` is kept.
+    """
+    return ee.Image(scaled(image, RAIN, [RAIN.bands[0].name]).rename(RAINFALL).resample("bilinear"))
 
 
 def leaf_area(image: ee.Image, preset: Preset, dates: Dates = "pixel") -> ee.Image:

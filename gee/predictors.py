@@ -1,18 +1,18 @@
-"""The fifteen predictors on the fine grid: from the scenes of each source to one image a day.
+"""The predictors on the fine grid: from the scenes of each source to one image a day.
 
 Sources differ in how they look at the ground and agree in everything after it, so each is a row here (what to
 observe, which bands, which range) and one chain serves all: quality control and water at the sensor's own
 pixels, the mean over every fine pixel, then gap filling and smoothing of the fine pixels' daily series. Xu et
 al. 2024 fill before they aggregate; the two agree where masks do, and this way 10 m and 500 m pixels are read
-once. Sections 2.2, 3.1 and 3.3 of the paper.
+once. Sections 2.2, 3.1 and 3.3 of the paper; what goes beyond its fifteen is prepared where it is wanted.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import cached_property, reduce
 from types import MappingProxyType
 
 import ee
@@ -24,6 +24,8 @@ from gee.recipe import Recipe
 from gee.timeseries import DATE, Calendar
 
 RADAR = ("vv", "vh")
+RAIN_DAYS = (3, 7, 15, 30)  # before the day, over which rain is summed
+RAIN = tuple(f"rain_{days}" for days in RAIN_DAYS)
 STATIC = ("sand", "silt", "clay", "dem", *landcover.FRACTIONS, "lc", landcover.LAND)
 VALID = "valid"  # share of a fine pixel that was seen by the radar
 DATE_STEPS = 1024  # to a day, of a mean date
@@ -61,6 +63,8 @@ class Stream:
         """What is known of a fine pixel: the predictors, and what filling or averaging needs beside them."""
         if self.source is catalog.SENTINEL1:
             return (*self.bands, VALID)
+        if self.source is catalog.RAIN:
+            return (observations.RAINFALL,)
         return (*self.bands, DATE) if self.composite else self.bands
 
     def image_days(self, calendar: Calendar) -> tuple[dt.date, ...]:
@@ -86,6 +90,15 @@ def _temperature(image: ee.Image, recipe: Recipe) -> ee.Image:
     return observations.temperature(image, recipe.quality)
 
 
+def _temperatures(image: ee.Image, recipe: Recipe) -> ee.Image:
+    difference = observations.temperature_range(image, recipe.quality)
+    return observations.temperature(image, recipe.quality).addBands(difference.select(["dlst"]))
+
+
+def _rainfall(image: ee.Image, recipe: Recipe) -> ee.Image:
+    return observations.rainfall(image)
+
+
 def _albedo(image: ee.Image, recipe: Recipe) -> ee.Image:
     return observations.albedo(image, recipe.quality, recipe.inversions)
 
@@ -109,6 +122,62 @@ OPTICAL: Mapping[str, Stream] = MappingProxyType(
 BACKSCATTER = Stream(catalog.SENTINEL1, RADAR, _backscatter)
 STREAMS: Mapping[str, Stream] = MappingProxyType({**OPTICAL, BACKSCATTER.name: BACKSCATTER})
 DYNAMIC = tuple(band for stream in STREAMS.values() for band in stream.bands)
+TEMPERATURES = Stream(catalog.LST_RANGE, ("lst", "dlst"), _temperatures)  # in the place of that of LST alone
+RAINFALL = Stream(catalog.RAIN, RAIN, _rainfall)
+FURTHER_DYNAMIC = ("dlst", *RAIN)
+FURTHER_STATIC = ("slope", "twi")
+
+
+@dataclass(frozen=True)
+class Bands:
+    """The predictors that are prepared: the paper's, and what a study wants beyond them.
+
+    Attributes:
+        further: names of ``FURTHER_DYNAMIC`` and ``FURTHER_STATIC``; of rain all sums or none.
+    """
+
+    further: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, names: Iterable[str]) -> Bands:
+        """Those that hold all of ``names`` that can be prepared; other names count for nothing."""
+        wanted = set(names)
+        rain = set(RAIN) if wanted & {*RAIN} else set()
+        return cls(frozenset(rain | (wanted & {*FURTHER_DYNAMIC, *FURTHER_STATIC})))
+
+    @cached_property
+    def streams(self) -> Mapping[str, Stream]:
+        """The sources that give something each day, by name."""
+        streams = [
+            TEMPERATURES if "dlst" in self.further and stream.source is catalog.LST else stream
+            for stream in STREAMS.values()
+        ]
+        streams += [RAINFALL] if self.further.issuperset(RAIN) else []
+        return MappingProxyType({stream.name: stream for stream in streams})
+
+    @cached_property
+    def dynamic(self) -> tuple[str, ...]:
+        """What changes from day to day, in the order of images and tables."""
+        return (*DYNAMIC, *(name for name in FURTHER_DYNAMIC if name in self.further))
+
+    @cached_property
+    def static(self) -> tuple[str, ...]:
+        """What does not, in that order."""
+        return (*STATIC, *(name for name in FURTHER_STATIC if name in self.further))
+
+    @property
+    def still(self) -> tuple[str, ...]:
+        """Those static ones whose means over a cell say something."""
+        return tuple(band for band in self.static if band not in ("lc", landcover.LAND))
+
+    def sources(self, recipe: Recipe) -> tuple[Source, ...]:
+        """The sources of the static ones, soil apart, which may be an asset of the study's own."""
+        elevation = catalog.GLO30 if recipe.elevation == "glo30" else catalog.SRTM
+        return (elevation, catalog.LAND_COVER, *([catalog.DRAINAGE] if "twi" in self.further else []))
+
+
+PAPER = Bands()
+EVERY = Bands.of([*FURTHER_DYNAMIC, *FURTHER_STATIC])
 
 
 def margins(stream: Stream, recipe: Recipe) -> tuple[int, int]:
@@ -116,6 +185,8 @@ def margins(stream: Stream, recipe: Recipe) -> tuple[int, int]:
     if stream is BACKSCATTER:
         before, after = recipe.radar_window
         return before, after - 1
+    if stream is RAINFALL:
+        return max(RAIN_DAYS), -1
     reach = recipe.gap_days + timeseries.SG_HALF_WIDTH
     return reach, reach
 
@@ -144,8 +215,11 @@ def observed(stream: Stream, calendar: Calendar, recipe: Recipe, grid: GeoBox) -
         ``date`` (days since 1970-01-01, mean over the pixels seen); of the radar one per day of the
         calendar, with ``vv``, ``vh`` (linear power, or dB as the recipe says) and ``valid``, the share of
         the fine pixel that was seen. Water and rejected pixels count for nothing; masked where nothing is
-        left.
+        left. Of rain one per day, ``rain``, mm/day, bilinear between pixels larger than those of the grid.
     """
+    if stream is RAINFALL:
+        days = scenes(stream, calendar, recipe, grid)
+        return ee.ImageCollection(days.map(lambda day: stream.observe(ee.Image(day), recipe)))
     land = landcover.classes(calendar.start.year).neq(0)
     images = scenes(stream, Calendar(stream.image_days(calendar)[0], calendar.end), recipe, grid)
     names = list(stream.bands)
@@ -185,60 +259,78 @@ def observed(stream: Stream, calendar: Calendar, recipe: Recipe, grid: GeoBox) -
     return timeseries.window_mean(images.map(radar), calendar, kept, 0, 1, VALID).select(kept)
 
 
-def daily(seen: Mapping[str, ee.ImageCollection], calendar: Calendar, recipe: Recipe) -> ee.ImageCollection:
+def daily(
+    seen: Mapping[str, ee.ImageCollection], calendar: Calendar, recipe: Recipe, bands: Bands = PAPER
+) -> ee.ImageCollection:
     """The dynamic predictors of each day.
 
     Args:
         seen: by name of the stream, what ``observed`` gives over the calendar and the stream's margins.
         calendar: the days wanted.
         recipe: the choices.
+        bands: the predictors wanted.
 
     Returns:
         One image per day of ``calendar``, ``system:index`` YYYYMMDD, with ``ndvi, ndwi, nsdsi, evi, lst (°C),
-        lai, albedo``, gap filled and smoothed, ``<band>_smoothed`` (1 or 0), ``vv, vh`` (power, or dB as the
-        recipe says) and ``count``, the days with radar in the window. Masked where nothing could be filled.
+        lai, albedo`` and, where wanted, ``dlst`` (K, day less night), gap filled and smoothed,
+        ``<band>_smoothed`` (1 or 0), ``vv, vh`` (power, or dB as the recipe says), ``count``, the days with
+        radar in the window, and, where wanted, ``rain_3`` to ``rain_30``, the mm of so many UTC days before
+        the day. Masked where nothing could be filled, and where a day's rain is missing.
 
-    Source: Xu et al. 2024 sections 2.2.4 and 3.1.
+    Source: Xu et al. 2024 sections 2.2.4 and 3.1; antecedent rain as sums, Funk et al. 2015 (CHIRPS).
     """
     around = calendar.padded(timeseries.SG_HALF_WIDTH, timeseries.SG_HALF_WIDTH)
     parts = []
-    for stream in OPTICAL.values():
+    optical = [one for one in bands.streams.values() if one not in (BACKSCATTER, RAINFALL)]
+    for stream in optical:
         span = stream.source.span_days if recipe.dates == "pixel" else 1
         filled = timeseries.linear_fill(seen[stream.name], around, stream.bands, recipe.gap_days, span)
         parts.append(timeseries.savitzky_golay(filled, calendar, stream.bands, stream.ranges))
     before, after = recipe.radar_window
     parts.append(timeseries.window_mean(seen[BACKSCATTER.name], calendar, RADAR, before, after, VALID))
+    if RAINFALL.name in bands.streams:
+        rain = seen[RAINFALL.name]
+        parts.append(timeseries.sums_before(rain, calendar, observations.RAINFALL, RAIN_DAYS))
     return reduce(lambda left, right: left.combine(right), parts)
 
 
-def static(recipe: Recipe, year: int, grid: GeoBox) -> ee.Image:
+def static(recipe: Recipe, year: int, grid: GeoBox, bands: Bands = PAPER) -> ee.Image:
     """What does not change from day to day, as means over the fine pixels.
 
     Args:
         recipe: the choices.
         year: of the land cover; the nearest one there is.
         grid: fine grid.
+        bands: the predictors wanted.
 
     Returns:
         ``sand, silt, clay`` (%), ``dem`` (m), ``LC_0`` to ``LC_4`` (share of water, forest, grassland,
-        cropland and urban land, 0..1), ``lc``, the class with the largest share, and ``land`` (1, or 0 where
-        there is too much water for a soil moisture); type float. Water is not taken out: elevation is there,
-        soil as far as its source maps it.
+        cropland and urban land, 0..1), ``lc``, the class with the largest share, ``land`` (1, or 0 where
+        there is too much water for a soil moisture) and, where wanted, ``slope`` (degrees) and ``twi``, the
+        topographic wetness, both taken on the elevation's own grid; type float. Water is not taken out:
+        elevation is there, soil as far as its source maps it.
 
     Raises:
         SettingError: the recipe names a soil that cannot be had.
     """
     soil = statics.soil(recipe.soil)
     shares = grids.aggregated(landcover.fractions(landcover.classes(year)), grid, catalog.LAND_COVER.native)
-    return (
+    image = (
         grids.aggregated(soil, grid, metres=statics.soil_metres(recipe.soil))
         .addBands(elevation(recipe, grid))
         .addBands(shares)
         .addBands(landcover.majority(shares))
         .addBands(landcover.land(shares, recipe.water, recipe.water_limit))
-        .select(list(STATIC))
-        .toFloat()
     )
+    heights, metres = statics.elevation(recipe.elevation), statics.elevation_metres(recipe.elevation)
+    terrain = [
+        of(heights)
+        for name, of in (("slope", statics.slope), ("twi", statics.wetness))
+        if name in bands.further
+    ]
+    if terrain:
+        image = image.addBands(grids.aggregated(ee.Image.cat(terrain), grid, metres=metres))
+    return ee.Image(image.select(list(bands.static)).toFloat())
 
 
 def elevation(recipe: Recipe, grid: GeoBox) -> ee.Image:

@@ -16,7 +16,7 @@ from typing import Literal
 
 import ee
 
-from gee.catalog import ALBEDO, LAI, LST, REFLECTANCE, SENTINEL1, SENTINEL1_DB, Source
+from gee.catalog import ALBEDO, LAI, LST, LST_RANGE, REFLECTANCE, SENTINEL1, SENTINEL1_DB, Source
 
 Preset = Literal["balanced", "strict"]
 Orbit = Literal["ascending", "descending", "both"]
@@ -67,12 +67,18 @@ _BANDS_HIGHEST = tuple(
     for number in (1, 2, 3, 4, 6, 7)
 )
 
-_TEMPERATURE_GOOD = (BitField("QC_Day", 0, 1, (0,), "good quality, no need to look further"),)
-_TEMPERATURE_USABLE = (
-    BitField("QC_Day", 0, 1, (1,), "made, of other quality"),
-    BitField("QC_Day", 4, 5, (0, 1), "emissivity error at most 0.02"),
-    BitField("QC_Day", 6, 7, (0, 1), "temperature error at most 2 K"),
-)
+
+def _temperature_good(word: str) -> tuple[BitField, ...]:
+    return (BitField(word, 0, 1, (0,), "good quality, no need to look further"),)
+
+
+def _temperature_usable(word: str) -> tuple[BitField, ...]:
+    return (
+        BitField(word, 0, 1, (1,), "made, of other quality"),
+        BitField(word, 4, 5, (0, 1), "emissivity error at most 0.02"),
+        BitField(word, 6, 7, (0, 1), "temperature error at most 2 K"),
+    )
+
 
 _LEAVES = (
     BitField("FparLai_QC", 0, 0, (0,), "main algorithm"),
@@ -109,7 +115,12 @@ PRESETS: Mapping[Preset, Mapping[str, Rule]] = MappingProxyType(
         "balanced": MappingProxyType(
             {
                 REFLECTANCE.name: (_STATE,),
-                LST.name: (_TEMPERATURE_GOOD, _TEMPERATURE_USABLE),
+                LST.name: (_temperature_good("QC_Day"), _temperature_usable("QC_Day")),
+                LST_RANGE.name: tuple(
+                    (*day("QC_Day"), *night("QC_Night"))
+                    for day in (_temperature_good, _temperature_usable)
+                    for night in (_temperature_good, _temperature_usable)
+                ),
                 LAI.name: (_LEAVES,),
                 ALBEDO.name: FULL_INVERSION,
             }
@@ -117,7 +128,8 @@ PRESETS: Mapping[Preset, Mapping[str, Rule]] = MappingProxyType(
         "strict": MappingProxyType(
             {
                 REFLECTANCE.name: ((*_STATE_STRICT, *_BANDS_HIGHEST),),
-                LST.name: (_TEMPERATURE_GOOD,),
+                LST.name: (_temperature_good("QC_Day"),),
+                LST_RANGE.name: ((*_temperature_good("QC_Day"), *_temperature_good("QC_Night")),),
                 LAI.name: (_LEAVES_STRICT,),
                 ALBEDO.name: FULL_INVERSION,
             }
@@ -167,7 +179,7 @@ def clear(image: ee.Image, source: Source, preset: Preset) -> ee.Image:
 
     Args:
         image: one image of the source.
-        source: reflectance, lst, lai or albedo.
+        source: reflectance, lst, lst_range, lai or albedo.
         preset: how strict.
 
     Returns:

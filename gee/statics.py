@@ -7,13 +7,14 @@ of the topsoil (0 to 30 cm), so that one can be put in the place of another. Xu 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal
 
 import ee
 
-from gee.catalog import GLO30, OPENLANDMAP, SOILGRIDS, SRTM, WGS84, Source, Transform, scaled
+from gee.catalog import DRAINAGE, GLO30, OPENLANDMAP, SOILGRIDS, SRTM, WGS84, Source, Transform, scaled
 from gee.errors import SettingError
 
 PARTS = ("sand", "silt", "clay")
@@ -31,6 +32,9 @@ ASSET_BANDS: Mapping[str, str] = MappingProxyType(
 """What a user's asset may call its bands, as regular expressions; T_SAND is HWSD's own name."""
 
 ASSET_METRES = 90.0  # no asset of soil is finer; HWSD's pixels are ten times as wide
+
+# Whole metres of elevation over two pixels of 93 m tell no slope below 1 in 185; what is flat to them is not.
+LEAST_TANGENT = 0.001
 
 # Verify live: tiles of GLO-30 are 1 arc second tall everywhere, their pixel centres on whole degrees.
 GLO30_GRID: Transform = (
@@ -122,6 +126,28 @@ def slope(elevation: ee.Image) -> ee.Image:
         One band ``slope``, degrees, masked at pixels without all their neighbours.
     """
     return ee.Image(ee.Terrain.slope(elevation).rename("slope"))
+
+
+def wetness(elevation: ee.Image) -> ee.Image:
+    """The topographic wetness index ln(a / tan b) at each pixel of an elevation image, on its own grid.
+
+    Args:
+        elevation: one band, m, with a grid of its own.
+
+    Returns:
+        One band ``twi``, logarithm of metres: a is the land that drains through the MERIT Hydro pixel under
+        the place for each metre of its width, b the slope, no less than ``LEAST_TANGENT``. Masked at pixels
+        without all their neighbours and over the sea.
+
+    Source: Beven and Kirkby 1979, Hydrol. Sci. Bull. 24, 43; upstream area: Yamazaki et al. 2019, Water
+    Resour. Res. 55, 5053.
+    """
+    tangent = slope(elevation).multiply(math.pi / 180).tan().max(LEAST_TANGENT)
+    drained = scaled(DRAINAGE.image(), DRAINAGE, ["upa"]).multiply(1e6)
+    # A pixel is as wide as the root of its area: towards the poles its meridians draw together.
+    width = ee.Image.pixelLonLat().select("latitude").multiply(math.pi / 180).cos().sqrt()
+    ratio = tangent.multiply(width.multiply(DRAINAGE.metres)).pow(-1).multiply(drained)
+    return ee.Image(ratio.log().setDefaultProjection(elevation.projection()).rename("twi"))
 
 
 def _soilgrids(part: str) -> ee.Image:

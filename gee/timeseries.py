@@ -14,6 +14,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import ee
 
@@ -278,6 +279,46 @@ def window_mean(
         weights = total.select(shares)
         mean = total.select(names).updateMask(weights.gt(0)).divide(weights).rename(names)
         return mean.addBands(total.select("count"))
+
+    return _each(_numbers(calendar), compose)
+
+
+def sums_before(
+    daily: ee.ImageCollection, calendar: Calendar, band: str, lengths: Sequence[int]
+) -> ee.ImageCollection:
+    """What fell in the days before each day.
+
+    Args:
+        daily: one image a day with ``band``, an amount a day; reaches the longest length before the calendar.
+        calendar: the days wanted.
+        band: to add up.
+        lengths: numbers of days, growing; a sum of n days of day D is of the days D - n to D - 1.
+
+    Returns:
+        One image per day of ``calendar`` with ``<band>_<n>`` for each length, type double; masked where any
+        of the n days is: a sum of fewer days would look dry.
+
+    Raises:
+        SettingError: the lengths are no growing numbers of days.
+    """
+    edges = (0, *lengths)
+    if len(edges) < 2 or any(near >= far for near, far in pairwise(edges)):
+        raise SettingError(f"Sums over {', '.join(map(str, lengths)) or 'no'} days: give growing numbers.")
+
+    def counted(image: ee.Image) -> ee.Image:
+        amount = _values(image, [band])
+        known = amount.mask().unmask(0, False).rename("known")
+        return _at_time(amount.unmask(0, False).addBands(known), image)
+
+    days = _during(daily, calendar, edges[-1], 0).map(counted)
+    nothing = ee.ImageCollection([ee.Image.constant([0, 0]).toDouble().rename([band, "known"])])
+
+    def compose(day: ee.Number) -> ee.Image:
+        total, sums = ee.Image.constant([0, 0]), []
+        for near, far in pairwise(edges):
+            total = total.add(nothing.merge(_window(days, day, far, -near)).sum())
+            sums.append(total.select(0).updateMask(total.select(1).eq(far)))
+        return ee.Image.cat(sums).rename([f"{band}_{length}" for length in lengths])
 
     return _each(_numbers(calendar), compose)
 

@@ -2,12 +2,14 @@
 
 Exports differ in names, scale factors, units and no-data codes, and a conversion script per table hides
 such choices where nobody reviews them; here they are declared in the study. Units and ranges are those of
-the products (SMAP L4, MODIS, Sentinel-1, SoilGrids), the index formulas those of Xu et al. 2024 eqs 1-4.
+the products (SMAP L4, MODIS, Sentinel-1, SoilGrids, CHIRPS, MERIT Hydro), the index formulas those of Xu et
+al. 2024 eqs 1-4.
 """
 
 from __future__ import annotations
 
 import ast
+import math
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -54,12 +56,31 @@ VARIABLES: dict[str, Variable] = {
     "LC_3": Variable("1", 0, 1),
     "LC_4": Variable("1", 0, 1),
     "doy": Variable("d", 1, 366),
+    "dlst": Variable("K", -50, 100),
+    "rain_3": Variable("mm", 0, 3000),
+    "rain_7": Variable("mm", 0, 5000),
+    "rain_15": Variable("mm", 0, 7000),
+    "rain_30": Variable("mm", 0, 10_000),  # 9,300 mm fell in the wettest month known, Cherrapunji 1861
+    "slope": Variable("degree", 0, 90),
+    "twi": Variable("1", -10, 40),
+    "doy_sin": Variable("1", -1, 1),
+    "doy_cos": Variable("1", -1, 1),
 }
 PREDICTORS = (
     "ndvi", "ndwi", "nsdsi", "evi", "vv", "vh", "lai", "lst", "albedo",
     "sand", "silt", "clay", "dem", "lc", "doy",
 )  # fmt: skip
 """The fifteen of Xu et al. 2024 section 3.3."""
+EXPORTED = ("dlst", "rain_3", "rain_7", "rain_15", "rain_30", "slope", "twi")
+"""What gee-smap prepares beyond them: the day-night difference of LST, antecedent rain, slope, wetness."""
+SEASON = ("doy_sin", "doy_cos")
+"""The day of the year on a circle, so that December lies beside January; made of ``doy``."""
+KNOWN = (*PREDICTORS, *EXPORTED, *SEASON)
+SETS: dict[str, tuple[str, ...]] = {
+    "paper": PREDICTORS,
+    "recommended": (*(name for name in PREDICTORS if name != "doy"), *EXPORTED),
+}
+"""Predictors by the name of their set."""
 LAND_COVER = ("LC_1", "LC_2", "LC_3", "LC_4")
 """Forest, grassland, cropland, urban: Xu et al. 2024 table 2 without water."""
 IDS = ("cell", "station", "partition")
@@ -70,6 +91,8 @@ CONVERSIONS: dict[str, dict[str, tuple[float, float]]] = {
     "degC": {"degC": (1, 0), "K": (1, -273.15)},
     "%": {"%": (1, 0), "fraction": (100, 0), "g/kg": (0.1, 0)},  # soil texture by mass
     "1": {"1": (1, 0), "%": (0.01, 0)},
+    "K": {"K": (1, 0), "degC": (1, 0)},  # of differences, which know no zero
+    "mm": {"mm": (1, 0), "m": (1000, 0)},
 }
 # What a column that gee-smap does not know (an extra predictor, a carried column) is turned into.
 FREE_UNITS = {
@@ -143,6 +166,8 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], int]] = {  # name -> (function, n
     "sqrt": (np.sqrt, 1),
     "log": (np.log, 1),
     "log10": (np.log10, 1),
+    "sin": (np.sin, 1),
+    "cos": (np.cos, 1),
     "min": (np.minimum, 2),
     "max": (np.maximum, 2),
 }
@@ -297,6 +322,13 @@ class Column(BaseModel):
             return (raw * self.scale + self.offset) * unit.factor + unit.offset
 
 
+YEAR_DAYS = 365.25
+DERIVED = {
+    name: Column(formula=f"{wave}(2 * {math.pi} * doy / {YEAR_DAYS})")
+    for name, wave in zip(SEASON, ("sin", "cos"), strict=True)
+}
+"""What can be computed of another known column where a table or a cube does not have it."""
+
 ColumnMap = Mapping[str, tuple[Column, ...]]
 """Our name -> where to find it: the first entry whose columns are all in the table is used."""
 
@@ -356,7 +388,7 @@ class Resolver:
 
     A name in a formula is looked up among the mapped names first, then among the table's columns; a
     name's own formula sees the table's column of that name. A name that is not mapped is expected in the
-    table under its own name.
+    table under its own name, or computed as ``DERIVED`` says.
     """
 
     columns: ColumnMap
@@ -399,7 +431,9 @@ class Resolver:
         return conversion(name, entry.unit, entry.layer_mm).unit
 
     def _entries(self, name: str) -> tuple[Column, ...]:
-        return self.columns.get(name) or (Column(column=name),)
+        if given := self.columns.get(name):
+            return given
+        return (Column(column=name), *([DERIVED[name]] if name in DERIVED else []))
 
     def _foreign(self, name: str, entry: Column) -> frozenset[str]:
         if entry.formula is None:

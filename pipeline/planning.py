@@ -38,7 +38,7 @@ from gee import (
 from gee.errors import SettingError
 from gee.exports import COMFORTABLE_BYTES, EECU_SECONDS_PER_MEGAPIXEL, Plan, Preparation
 from gee.partitions import Partitions
-from gee.predictors import Stream
+from gee.predictors import Bands, Stream
 from gee.recipe import ASSET, PAPER, RECOMMENDED, Recipe
 from gee.regions import Bounds, Region
 from gee.timeseries import Calendar
@@ -122,7 +122,7 @@ class Planned:
             cells=len(prepared.cells),
             partitions=prepared.partitions.names,
             partition_rule=prepared.partitions.rule,
-            sources=_source_ids(prepared.recipe),
+            sources=_source_ids(prepared.recipe, prepared.bands),
             checkpoints=prepared.checkpoints,
             provisional_from=self.provisional_from,
             eecu_seconds_per_megapixel=EECU_SECONDS_PER_MEGAPIXEL,
@@ -161,7 +161,9 @@ def plan(study: Study, folder: Path, checkpoints: str | None, report: Report) ->
         recipe = study.preparation
         report("region", 0.0)
         extent = regions.extent(draft.region, asked(regions.summary(draft.region)))
-        grid = _grid(extent.bounds, draft.calendar, recipe)
+        bands = Bands.of(study.predictors.use)
+        _check_latitudes(extent.bounds, bands, recipe)
+        grid = _grid(extent.bounds, draft.calendar, recipe, bands)
         report("sources", 0.3)
         if "/" in recipe.soil:
             _check_soil(recipe.soil)
@@ -169,7 +171,7 @@ def plan(study: Study, folder: Path, checkpoints: str | None, report: Report) ->
         if checkpoints is not None:
             _check_folder(checkpoints)
         raster, simulated = smap_raster(recipe)
-        complete = _check_sources(draft.calendar, recipe, grid)
+        complete = _check_sources(draft.calendar, recipe, grid, bands)
         report("SMAP", 0.5)
         _check_smap(draft.calendar, recipe)
         report("plan", 0.7)
@@ -187,6 +189,7 @@ def plan(study: Study, folder: Path, checkpoints: str | None, report: Report) ->
             partitions=draft.partitions or _asked_partitions(study, draft.region, grid),
             smap=SMAP_VERSIONS[recipe.smap],
             smap_bin=SMAP_BINS[recipe.smap_bin],
+            bands=bands,
             checkpoints=checkpoints,
             simulated=simulated,
         )
@@ -222,14 +225,16 @@ def _draft(study: Study, folder: Path) -> _Draft:
         missing = [name for name in ("region", "period") if getattr(study, name) is None]
         raise ConfigError(f"{study.name} has no {' and no '.join(missing)}: a plan needs both.")
     calendar, recipe = Calendar(study.period.start, study.period.end), study.preparation
+    bands = Bands.of(study.predictors.use)
     mistakes: list[str] = []
     region = parts = None
     with _gathered(mistakes):
-        _check_period(calendar, recipe)
+        _check_period(calendar, recipe, bands)
     with _gathered(mistakes):
         region = _region(study.region, folder)
         if region.bounds:  # a continent takes minutes to measure
-            _grid(region.bounds, calendar, recipe)
+            _check_latitudes(region.bounds, bands, recipe)
+            _grid(region.bounds, calendar, recipe, bands)
     with _gathered(mistakes):
         statics.soil(recipe.soil)
     with _gathered(mistakes):
@@ -247,9 +252,9 @@ def _gathered(mistakes: list[str]) -> Iterator[None]:
         mistakes.append(str(error))
 
 
-def _check_period(calendar: Calendar, recipe: Recipe) -> None:
+def _check_period(calendar: Calendar, recipe: Recipe, bands: Bands) -> None:
     """Whether the sources have the days that are read: optical ones in the margins too, SMAP's bins."""
-    streams = predictors.STREAMS.values()
+    streams = bands.streams.values()
     reach = [calendar.padded(*predictors.margins(stream, recipe)) for stream in streams]
     bins = calendar.padded(-SMAP_BINS[recipe.smap_bin].day_offset, 0)
     mistakes: list[str] = []
@@ -263,6 +268,20 @@ def _check_period(calendar: Calendar, recipe: Recipe) -> None:
         raise ConfigError("\n".join(mistakes))
 
 
+def _check_latitudes(bounds: Bounds, bands: Bands, recipe: Recipe) -> None:
+    """Whether the sources of what goes beyond the paper reach over a region; others mask what they lack."""
+    _, south, _, north = bounds
+    own = Bands().sources(recipe)
+    sources = [
+        *(stream.source for name, stream in bands.streams.items() if name not in predictors.STREAMS),
+        *(source for source in bands.sources(recipe) if source not in own),
+    ]
+    catalog.check_latitudes(
+        sources, south, north,
+        f"Leave {', '.join(sorted(bands.further))} out of predictors.use, or keep the region within.",
+    )  # fmt: skip
+
+
 def _region(where: studies.Region, folder: Path) -> Region:
     if where.place is not None:
         return regions.place(where.place)
@@ -273,13 +292,13 @@ def _region(where: studies.Region, folder: Path) -> Region:
     return regions.asset(str(where.asset))
 
 
-def _grid(bounds: Bounds, calendar: Calendar, recipe: Recipe) -> GeoBox:
+def _grid(bounds: Bounds, calendar: Calendar, recipe: Recipe, bands: Bands) -> GeoBox:
     """The fine grid of a region, unless it has too many pixels to be worth another look."""
     west, south, east, north = bounds
     outline = box(west, south, east, north).segmentize(1)  # parallels are no shortest lines
     pixels = abs(Geod(ellps="WGS84").geometry_area_perimeter(outline)[0]) / grids.FINE_METRES**2
     if pixels > exports.MAX_GRID_PIXELS:
-        raise SettingError(exports.too_large(pixels, calendar, recipe))
+        raise SettingError(exports.too_large(pixels, calendar, recipe, bands))
     return grids.fine_grid(bounds)
 
 
@@ -346,33 +365,33 @@ def _check_folder(folder: str) -> None:
         raise ConfigError(f"--checkpoints {folder} is of type {kind}: name a folder.")
 
 
-def _check_sources(calendar: Calendar, recipe: Recipe, grid: GeoBox) -> dict[str, dt.date]:
+def _check_sources(calendar: Calendar, recipe: Recipe, grid: GeoBox, bands: Bands) -> dict[str, dt.date]:
     """Whether every source can be read and looked at the region in the period.
 
     Returns:
         By stream, the last day for which all images are there that its predictors look at.
     """
     seen, newest, reaches = {}, {}, {}
-    for name, stream in predictors.STREAMS.items():
+    for name, stream in bands.streams.items():
         reach = reaches[name] = calendar.padded(*predictors.margins(stream, recipe))
         images = predictors.scenes(stream, reach, recipe, grid)
         seen[name] = images.limit(1).size()
         latest = Calendar(max(reach.start, reach.end - NEWEST_WITHIN), reach.end)
         newest[name] = predictors.scenes(stream, latest, recipe, grid).aggregate_max("system:time_start")
-    static = predictors.static(recipe, calendar.start.year, grid).bandNames()
+    static = predictors.static(recipe, calendar.start.year, grid, bands).bandNames()
     told = asked(ee.Dictionary({"seen": seen, "newest": newest, "static": static}))
     without = [name for name, found in told["seen"].items() if not found]
     if without:
         raise DataError(
             "\n".join(
-                f"{predictors.STREAMS[name].source.id} has no image of the region from {reaches[name].start} "
+                f"{bands.streams[name].source.id} has no image of the region from {reaches[name].start} "
                 f"to {reaches[name].end}{_another_orbit(name, recipe)}: choose another period or region."
                 for name in without
             )
         )
 
     return {
-        name: complete_until(predictors.STREAMS[name], told["newest"].get(name), reach, recipe)
+        name: complete_until(bands.streams[name], told["newest"].get(name), reach, recipe)
         for name, reach in reaches.items()
     }
 
@@ -418,13 +437,12 @@ def smap_raster(recipe: Recipe) -> tuple[GeoBox, bool]:
     return raster, bool(told["properties"].get("simulated"))
 
 
-def _source_ids(recipe: Recipe) -> dict[str, str]:
+def _source_ids(recipe: Recipe, bands: Bands) -> dict[str, str]:
     """The assets read, by what the catalogue calls them."""
     soils = {"soilgrids": catalog.SOILGRIDS, "openlandmap": catalog.OPENLANDMAP}.get(recipe.soil)
-    static = [catalog.GLO30 if recipe.elevation == "glo30" else catalog.SRTM, catalog.LAND_COVER]
     sources = [
-        *(stream.source for stream in predictors.STREAMS.values()), *static, *(soils or {}).values(),
-        SMAP_VERSIONS[recipe.smap],
+        *(stream.source for stream in bands.streams.values()), *bands.sources(recipe),
+        *(soils or {}).values(), SMAP_VERSIONS[recipe.smap],
     ]  # fmt: skip
     own = {} if soils else {"soil": recipe.soil}
     return {source.name: source.id for source in sources} | own

@@ -30,7 +30,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gee.recipe import ASSET, PAPER, Recipe
 from models.splits import BLOCK_KM, GAP_DAYS, MINIMUM_SAMPLES, N_FOLDS, TEST_SHARE, standard_splits
-from pipeline.columns import LAND_COVER, PREDICTORS, Column, mistakes
+from pipeline.columns import KNOWN, LAND_COVER, SETS, Column, mistakes
 from pipeline.errors import ConfigError
 from pipeline.mistakes import described, nearest
 from pipeline.work.staging import whole
@@ -40,14 +40,16 @@ PRESETS: dict[str, dict[str, dict[str, object]]] = {
     "recommended": {},
     "paper": {
         "preparation": PAPER.model_dump(exclude_defaults=True),
-        "predictors": {"land_cover": "one-hot"},
+        "predictors": {"set": "paper", "land_cover": "one-hot"},
         "splits": {"names": ["random"]},
+        "partitions": {"blend_km": 0},
+        "maps": {"conserve": False, "intervals": False, "applicability": False},
     },
 }
 """What a preset sets where the study itself says nothing."""
 RESERVED = (
-    "cell", "station", "lon", "lat", "date", "partition", "sm", "wp", "xgboost", "lightgbm", "catboost",
-    *LAND_COVER,
+    "cell", "station", "lon", "lat", "date", "partition", "sm", "sm_model", "sm_lower", "sm_upper", "di",
+    "aoa", "wp", "xgboost", "lightgbm", "catboost", *LAND_COVER,
 )  # fmt: skip
 """Names in a samples table that are neither extra predictors nor carried columns."""
 
@@ -133,8 +135,10 @@ class Partitions(Section):
     name_property: str | None = Field(
         default=None, description="the property of a polygon that holds the partition's name"
     )
+    # Of the example's stacks a hard border steps 1.8 times as far as the land beside it (1.2 to 2.4: a seam);
+    # blended over 2 km 0.9 times (0.7 to 1.2), over 4 km 0.9, over 10 km 0.8: smoother than the land.
     blend_km: float = Field(
-        default=0,
+        default=2,
         ge=0,
         le=100,
         description="a number from 0 to 100, how far on both sides of a border the models of two partitions "
@@ -224,15 +228,29 @@ class Samples(Section):
 class Predictors(Section):
     """What the models see of each cell and day."""
 
+    set: Literal["paper", "recommended"] = Field(
+        default="paper",
+        description="paper (the fifteen of Xu et al. 2024) or recommended (antecedent rain, the day-night "
+        "difference of LST, slope and wetness beside them, and no day of the year)",
+    )
     use: tuple[str, ...] = Field(
-        default=PREDICTORS,
+        default=SETS["paper"],
         min_length=1,
-        description=f"a list of {', '.join(PREDICTORS)}, and names mapped in [samples.columns]",
+        description=f"a list of {', '.join(KNOWN)}, and names mapped in [samples.columns]; in place of set",
     )
     land_cover: Literal["fractions", "one-hot"] = Field(
         default="fractions",
         description="fractions (columns LC_1..LC_4, 0..1) or one-hot (column lc, classes 0..4)",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_the_set(cls, data: object) -> object:
+        """The predictors of the set, where the study does not list its own."""
+        if isinstance(data, dict) and "use" not in data:
+            wanted = data.get("set", cls.model_fields["set"].default)
+            return data | {"use": SETS[wanted]} if isinstance(wanted, str) and wanted in SETS else data
+        return data
 
     @field_validator("use")
     @classmethod
@@ -246,7 +264,7 @@ class Predictors(Section):
     @staticmethod
     def unknown(use: Iterable[str], mapped: Collection[str]) -> list[str]:
         """What is wrong with the predictors in ``use`` where the study maps the names in ``mapped``."""
-        allowed = [*PREDICTORS, *sorted({*mapped} - {*PREDICTORS, *RESERVED})]
+        allowed = [*KNOWN, *sorted({*mapped} - {*KNOWN, *RESERVED})]
         hint = f"allowed: {', '.join(allowed)}; map others in [samples.columns]"
         found = {name: f"no predictor{nearest(name, allowed)}; {hint}" for name in use if name not in allowed}
         found |= {name: 'a part of land cover; use "lc"' for name in LAND_COVER if name in use}
@@ -293,6 +311,13 @@ class Splits(Section):
         default=False,
         description="true or false, whether a run scores the splits without date and without place too",
     )
+    transfer: int = Field(
+        default=0,
+        ge=0,
+        le=10,
+        description="a whole number from 0 to 10, how many cells are joined along a side where a run tests "
+        "downscaling one scale up (4 makes SMAP's 36 km of its 9 km); 0 and 1 leave it out",
+    )
 
     @field_validator("names")
     @classmethod
@@ -301,6 +326,23 @@ class Splits(Section):
         if found:
             raise ValueError(f"{'; '.join(found)}; allowed: {', '.join(SPLITS)}")
         return names
+
+
+class Maps(Section):
+    """What the maps are like beside the model's prediction."""
+
+    conserve: bool = Field(
+        default=True,
+        description="true or false, whether the mean of a map over a cell of SMAP is SMAP's value",
+    )
+    intervals: bool = Field(
+        default=True, description="true or false, whether the maps have 90 % intervals (sm_lower, sm_upper)"
+    )
+    applicability: bool = Field(
+        default=True,
+        description="true or false, whether the maps say how far each pixel is from what training saw (di, "
+        "aoa)",
+    )
 
 
 class Study(Section):
@@ -321,6 +363,7 @@ class Study(Section):
     predictors: Predictors = Field(default_factory=Predictors, description="what the models see")
     model: Model = Field(default_factory=Model, description="how the stack is fitted")
     splits: Splits = Field(default_factory=Splits, description="how the models are tested")
+    maps: Maps = Field(default_factory=Maps, description="what the maps are like")
 
     @model_validator(mode="before")
     @classmethod

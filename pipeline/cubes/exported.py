@@ -23,11 +23,12 @@ from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
 from gee import grids
+from gee.catalog import WGS84
 from gee.cells import valid_names
-from gee.exports import KEY_DIGITS, MONTHLY, SIMULATED, STILL, band_name
+from gee.exports import KEY_DIGITS, MONTHLY, SIMULATED, band_name
 from gee.landcover import FRACTIONS
 from gee.partitions import BAND as PARTITION
-from gee.predictors import DYNAMIC, STATIC
+from gee.predictors import DYNAMIC, PAPER, STATIC
 from pipeline.cubes import mosaics
 from pipeline.cubes.mosaics import Mosaic
 from pipeline.errors import DataError
@@ -75,7 +76,7 @@ class Land:
             rows, columns = _numbers(ease)
             lon, lat = grids.ease_edges()
             x, y = _around(lon[columns], lon[columns + 1]), _around_upright(lat[rows + 1], lat[rows])
-            x, y = Transformer.from_crs(grids.WGS84, str(self.grid.crs), always_xy=True).transform(x, y)
+            x, y = Transformer.from_crs(WGS84, str(self.grid.crs), always_xy=True).transform(x, y)
         elif all(utm):
             rows, columns = _numbers(utm)
             side, _, left, _, down, top = grids.crs_transform(grids.coarse(self.grid))
@@ -119,7 +120,7 @@ def read_land(folder: Path) -> Land:
     image, table = _files(folder, {"static": ".tif", "cells-static": ".csv"})
     mosaic = mosaics.assemble(image)
     fine = _bands(mosaic, (*STATIC, PARTITION, REGION))
-    cells, simulated = _cells(table[0], STILL, texts=(PARTITION,))
+    cells, simulated = _cells(table[0], PAPER.still, texts=(PARTITION,))
     shares = cells[list(FRACTIONS)].to_numpy()
     cells["lc"] = np.where(np.isnan(shares).any(axis=1), np.nan, np.argmax(shares, axis=1))
     return Land(mosaic.grid, fine, np.nan_to_num(fine[REGION]) > 0, cells, simulated)

@@ -19,7 +19,7 @@ from rasterio.crs import CRS
 from gee.exports import MONTHLY, band_name
 from gee.grids import crs_transform
 from pipeline.cubes import mosaics
-from pipeline.cubes.layout import DAILY, STILL
+from pipeline.cubes.layout import daily, still
 from pipeline.cubes.mosaics import Mosaic, Pixels, Window
 from pipeline.errors import DataError
 from pipeline.work.manifest import Manifest, Task
@@ -30,15 +30,16 @@ LISTED = 3  # names in a message
 
 @dataclass(frozen=True)
 class Month:
-    """The days of one image."""
+    """The days of one image, and the variables of each."""
 
     days: tuple[dt.date, ...]
     mosaic: Mosaic
+    variables: tuple[str, ...]
 
     def read(self, window: Window) -> Pixels:
-        """Pixels of shape (days, ``DAILY``, rows, columns), NaN where there is no data."""
-        names = [band_name(band, day) for day in self.days for band in DAILY]
-        shape = (len(self.days), len(DAILY), window.height, window.width)
+        """Pixels of shape (days, variables, rows, columns), NaN where there is no data."""
+        names = [band_name(band, day) for day in self.days for band in self.variables]
+        shape = (len(self.days), len(self.variables), window.height, window.width)
         return np.reshape(self.mosaic.read(names, window), shape)
 
 
@@ -85,7 +86,7 @@ class Images:
                 continue
             mistakes += _unlike(mosaic, task, manifest)
             if task.name in days:
-                months.append(Month(days[task.name], mosaic))
+                months.append(Month(days[task.name], mosaic, daily(manifest.bands)))
             else:
                 static = mosaic
         if mistakes or static is None:
@@ -114,7 +115,7 @@ def covered(manifest: Manifest) -> tuple[dict[str, tuple[dt.date, ...]], list[st
         once, with all bands, each image's without a gap.
     """
     dynamic = [task for task in images(manifest) if task.name != STATIC]
-    meant = {band_name(band, day): day for day in manifest.days for band in DAILY}
+    meant = {band_name(band, day): day for day in manifest.days for band in daily(manifest.bands)}
     columns = Counter(column for task in dynamic for column in task.columns)
     mistakes = [
         f"the plan has {what}: {_listed(names)}; export again"
@@ -142,7 +143,7 @@ def covered(manifest: Manifest) -> tuple[dict[str, tuple[dt.date, ...]], list[st
 def _unlike(mosaic: Mosaic, task: Task, manifest: Manifest) -> Iterator[str]:
     """In what an image is not what its task should have made."""
     path = mosaic.parts[0].path
-    wanted = STILL if task.name == STATIC else task.columns
+    wanted = still(manifest.bands) if task.name == STATIC else task.columns
     held = Counter(mosaic.bands)
     if missing := [name for name in wanted if name not in held]:
         yield f"{path} has no band {_listed(missing)}; download it again"

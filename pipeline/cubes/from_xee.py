@@ -24,7 +24,7 @@ from gee.grids import crs_transform
 from gee.timeseries import DAY_MS, EPOCH
 from pipeline.cubes.cube import Built, fill
 from pipeline.cubes.from_images import STATIC, covered, images
-from pipeline.cubes.layout import DAILY, STILL
+from pipeline.cubes.layout import daily, still
 from pipeline.cubes.mosaics import Pixels, Window
 from pipeline.errors import DataError, EngineError
 from pipeline.progress import Report
@@ -131,7 +131,8 @@ def _source(
     products: Mapping[str, Product], days: Mapping[str, tuple[dt.date, ...]], manifest: Manifest
 ) -> _Computed:
     height, width = manifest.grid.shape
-    static = _Days(products[STATIC], manifest.days[:1], STILL, lambda name, day: name)
+    fixed, moving = still(manifest.bands), daily(manifest.bands)
+    static = _Days(products[STATIC], manifest.days[:1], fixed, lambda name, day: name)
     [bands] = static.read(Window(0, 0, height, width))
-    months = [_Days(products[name], held, DAILY, band_name) for name, held in days.items()]
-    return _Computed(dict(zip(STILL, bands, strict=True)), sorted(months, key=lambda month: month.days[0]))
+    months = [_Days(products[name], held, moving, band_name) for name, held in days.items()]
+    return _Computed(dict(zip(fixed, bands, strict=True)), sorted(months, key=lambda month: month.days[0]))

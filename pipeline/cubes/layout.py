@@ -22,7 +22,7 @@ from zarr.codecs import BloscCodec
 
 from gee.landcover import CLASSES, FRACTIONS, LAND
 from gee.partitions import BAND as PARTITION
-from gee.predictors import DYNAMIC, STATIC
+from gee.predictors import RAIN_DAYS, Bands
 from pipeline.cubes.exported import REGION
 from pipeline.cubes.mosaics import Pixels, Window
 from pipeline.work.manifest import Manifest
@@ -34,8 +34,6 @@ COMPLETE = "complete"  # attribute of a store that is whole: 1
 UNREADABLE = (OSError, ValueError, RuntimeError)  # what Zarr and its codecs raise on damaged files
 DAYS, SIDE, INNER = 32, 256, 64  # of a shard: days and pixels; of a chunk in it: pixels
 COUNT = "count"
-DAILY = (*DYNAMIC, COUNT)  # of each day, in the order of the monthly images
-STILL = (*STATIC, PARTITION, REGION)
 EPOCH = np.datetime64("1970-01-01", "D")
 # Nearly twice as fast as zstd, and smaller, on these fields, whose last bits are noise.
 CODEC = BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle")
@@ -89,6 +87,16 @@ VARIABLES: Mapping[str, Variable] = {
     "albedo": Variable("shortwave albedo, mean of black-sky and white-sky", "1", "surface_albedo"),
     "vv": Variable("backscatter, VV polarisation", "dB"),
     "vh": Variable("backscatter, VH polarisation", "dB"),
+    "dlst": Variable(
+        "land surface temperature by day less that by night", "K",
+        more={"units_metadata": "temperature: difference"},
+    ),
+    **{
+        f"rain_{days}": Variable(
+            f"precipitation of the {days} days before the day", "mm", "lwe_thickness_of_precipitation_amount"
+        )
+        for days in RAIN_DAYS
+    },
     COUNT: Variable(
         "days with a radar image in the window around the day", "1", "number_of_observations", "int16", 0
     ),
@@ -96,6 +104,8 @@ VARIABLES: Mapping[str, Variable] = {
     "silt": Variable("silt in the soil, by mass", "%"),
     "clay": Variable("clay in the soil, by mass", "%"),
     "dem": Variable("elevation", "m", "surface_altitude"),
+    "slope": Variable("slope of the ground, mean over the elevation's own pixels", "degree"),
+    "twi": Variable("topographic wetness index ln(a / tan b), mean over the elevation's own pixels", "1"),
     **{
         name: Variable(f"share of the pixel that is {told}")
         for name, told in zip(FRACTIONS, CLASSES.values(), strict=True)
@@ -111,6 +121,16 @@ VARIABLES: Mapping[str, Variable] = {
     PARTITION: Variable("terrain partition", "", "", "int8", 0),
     REGION: Variable("within the study's region", "1", "", "uint8", 0),
 }  # fmt: skip
+
+
+def daily(bands: Bands) -> tuple[str, ...]:
+    """The variables of each day, in the order of the monthly images."""
+    return (*bands.dynamic, COUNT)
+
+
+def still(bands: Bands) -> tuple[str, ...]:
+    """The variables that do not change."""
+    return (*bands.static, PARTITION, REGION)
 
 
 def windows(grid: GeoBox) -> Iterator[Window]:
@@ -165,12 +185,12 @@ def create(root: zarr.Group, manifest: Manifest) -> None:
             "calendar": "proleptic_gregorian",
         },
     )  # fmt: skip
-    for name in DAILY:
+    for name in daily(manifest.bands):
         _variable(
             root, name, ("time", "y", "x"), (len(days), height, width),
             chunks=(DAYS, INNER, INNER), shards=(DAYS, SIDE, SIDE),
         )  # fmt: skip
-    for name in STILL:
+    for name in still(manifest.bands):
         _variable(root, name, ("y", "x"), (height, width), chunks=(SIDE, SIDE))
     name_partitions(root, manifest)
 

@@ -23,9 +23,8 @@ from numpy.typing import NDArray
 from gee.exports import NODATA
 from gee.landcover import CLASSES
 from gee.partitions import BAND as PARTITION
-from gee.predictors import DYNAMIC
 from pipeline.cubes.exported import REGION
-from pipeline.cubes.layout import DAILY, DAYS, SIDE, STILL, UNREADABLE, VARIABLES, slabs, windows
+from pipeline.cubes.layout import DAYS, SIDE, UNREADABLE, VARIABLES, daily, slabs, still, windows
 from pipeline.cubes.mosaics import Pixels, Window
 from pipeline.errors import DataError
 from pipeline.progress import Report
@@ -43,7 +42,7 @@ class Stretch(Protocol):
         """The days, in order and without gaps."""
 
     def read(self, window: Window) -> Pixels:
-        """Pixels of shape (days, ``DAILY``, rows, columns), NaN where there is no data; from any thread."""
+        """Pixels of shape (days, daily variables, rows, columns), NaN without data; from any thread."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +83,21 @@ class Shards:
     manifest: Manifest
 
     @cached_property
+    def daily(self) -> tuple[str, ...]:
+        """The variables of each day."""
+        return daily(self.manifest.bands)
+
+    @cached_property
+    def still(self) -> tuple[str, ...]:
+        """The variables that do not change."""
+        return still(self.manifest.bands)
+
+    @cached_property
     def arrays(self) -> Mapping[str, zarr.Array[Any]]:
         """The variables."""
         return {
             name: zarr.open_array(self.folder, path=name, mode="r+").with_config(CONFIG)
-            for name in (*DAILY, *STILL)
+            for name in (*self.daily, *self.still)
         }
 
     @property
@@ -100,12 +109,12 @@ class Shards:
     def has(self, window: Window, part: slice) -> bool:
         """Whether all shards of a block are there."""
         place = (part.start // DAYS, window.row // SIDE, window.column // SIDE)
-        keys = (f"{name}/{self.arrays[name].metadata.encode_chunk_key(place)}" for name in DAILY)
+        keys = (f"{name}/{self.arrays[name].metadata.encode_chunk_key(place)}" for name in self.daily)
         return all((self.folder / key).exists() for key in keys)
 
     def write(self, window: Window, part: slice, block: Pixels) -> None:
-        """Write the shards of a block of shape (days, ``DAILY``, rows, columns)."""
-        for number, name in enumerate(DAILY):
+        """Write the shards of a block of shape (days, daily variables, rows, columns)."""
+        for number, name in enumerate(self.daily):
             values = VARIABLES[name].stored(block[:, number])
             self.arrays[name][part, window.rows, window.columns] = values
 
@@ -115,7 +124,7 @@ class Shards:
         Args:
             read: the whole grid of a band, NaN where there is no data.
         """
-        for name in STILL:
+        for name in self.still:
             self.arrays[name][...] = VARIABLES[name].stored(read(name))
 
     def fill_daily(self, stretches: Sequence[Stretch], report: Report) -> None:
@@ -147,7 +156,7 @@ class Shards:
                     if low >= high:
                         continue
                     if part.start not in begun:
-                        shape = (part.stop - part.start, len(DAILY), window.height, window.width)
+                        shape = (part.stop - part.start, len(self.daily), window.height, window.width)
                         begun[part.start] = np.empty(shape, np.float32)
                     here = slice(low - part.start, high - part.start)
                     begun[part.start][here] = pixels[low - first : high - first]
@@ -173,13 +182,13 @@ class Shards:
         region = self._read(REGION, mistakes) == 1
         if not region.any():
             mistakes["no pixel lies in the region"] = None
-        for name in STILL:
+        for name in self.still:
             values = self._read(name, mistakes)
             mistakes |= dict.fromkeys(self._strange(name, values))
             if (name == "lc" or values.dtype.kind == "f") and not _valid(name, values)[region].any():
                 empty[name] = ()
         days = self.manifest.days
-        seen = {name: np.zeros(len(days), np.int64) for name in DYNAMIC}
+        seen = {name: np.zeros(len(days), np.int64) for name in self.manifest.bands.dynamic}
         blocks = self.blocks
         for number, (window, part) in enumerate(blocks):
             share = WRITTEN + (1 - WRITTEN) * number / len(blocks)
@@ -187,7 +196,7 @@ class Shards:
             if not self.has(window, part):
                 mistakes[f"a block of {days[part.start]} to {days[part.stop - 1]} is missing"] = None
                 continue
-            for name in DAILY:
+            for name in self.daily:
                 values = self._read(name, mistakes, (part, window.rows, window.columns))
                 mistakes |= dict.fromkeys(self._strange(name, values))
                 if name in seen:

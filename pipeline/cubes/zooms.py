@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
-from gee.grids import NEST_METRES, WGS84
+from gee.catalog import WGS84
+from gee.grids import NEST_METRES
 from pipeline.errors import ConfigError
 
 BOXES = 3  # Xu et al. 2024, figure 9

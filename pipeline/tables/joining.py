@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from gee.cells import valid_names
-from gee.exports import CELL_KEYS, MONTHLY, SIMULATED, STILL
+from gee.exports import CELL_KEYS, MONTHLY, SIMULATED
 from gee.partitions import BAND as PARTITION
-from gee.predictors import DYNAMIC
+from gee.predictors import Bands
 from gee.target import MOISTURE, OUTAGE
 from pipeline.errors import DataError
 from pipeline.tables.reading import Table
@@ -35,20 +35,6 @@ RECORD = b"gee_smap_samples"  # key in the file's metadata: what it was made of
 REMEDY = "gee-smap export fetches what is missing"
 VERSION = 1  # of the file's columns
 CELL, *PLACE = CELL_KEYS
-DAILY = (*DYNAMIC, *valid_names(DYNAMIC))
-NUMBERS = ("doy", *DAILY, MOISTURE, OUTAGE)  # of a monthly table
-SCHEMA = pa.schema(
-    [
-        (CELL, pa.string()),
-        *((name, pa.float64()) for name in PLACE),
-        ("date", pa.timestamp("ms")),
-        ("doy", pa.int16()),
-        (PARTITION, pa.string()),
-        *((name, pa.float32()) for name in (*DAILY, *STILL, MOISTURE)),
-        (OUTAGE, pa.int8()),
-        (SIMULATED, pa.bool_()),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -95,7 +81,7 @@ def join_samples(manifest: Manifest, exports: Path, out: Path) -> Joined:
     still = None
     with _gathered(mistakes):
         still = _static(manifest, tables.pop(STATIC, exports / f"{STATIC}.csv"))
-    schema = SCHEMA if manifest.partitions else SCHEMA.remove(SCHEMA.get_field_index(PARTITION))
+    schema = _schema(manifest)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with whole(out) as beside:
@@ -120,6 +106,28 @@ def join_samples(manifest: Manifest, exports: Path, out: Path) -> Joined:
             f"{out} cannot be written: {error.strerror or error}; make room or name another folder"
         ) from error
     return Joined(out, True, seen.size, tuple(_notes(still)))
+
+
+def _daily(bands: Bands) -> tuple[str, ...]:
+    """What a monthly table says of the predictors."""
+    return (*bands.dynamic, *valid_names(bands.dynamic))
+
+
+def _schema(manifest: Manifest) -> pa.Schema:
+    """The columns of the file."""
+    bands = manifest.bands
+    return pa.schema(
+        [
+            (CELL, pa.string()),
+            *((name, pa.float64()) for name in PLACE),
+            ("date", pa.timestamp("ms")),
+            ("doy", pa.int16()),
+            *([(PARTITION, pa.string())] if manifest.partitions else []),
+            *((name, pa.float32()) for name in (*_daily(bands), *bands.still, MOISTURE)),
+            (OUTAGE, pa.int8()),
+            (SIMULATED, pa.bool_()),
+        ]
+    )
 
 
 @contextmanager
@@ -149,8 +157,9 @@ def _rows(out: Path, record: bytes) -> int | None:
 def _static(manifest: Manifest, path: Path) -> pd.DataFrame:
     """What does not change, by cell."""
     texts = (CELL, PARTITION) if manifest.partitions else (CELL,)
-    table = _opened(manifest, path, texts, (*PLACE, *STILL))
-    still = pd.DataFrame({name: table.numbers(name) for name in (*PLACE, *STILL)})
+    numbers = (*PLACE, *manifest.bands.still)
+    table = _opened(manifest, path, texts, numbers)
+    still = pd.DataFrame({name: table.numbers(name) for name in numbers})
     still[SIMULATED] = manifest.simulated
     still.index = pd.Index(table.texts(CELL, [CELL]), name=CELL)
     if manifest.partitions:
@@ -165,8 +174,9 @@ def _static(manifest: Manifest, path: Path) -> pd.DataFrame:
 
 def _month(manifest: Manifest, path: Path) -> pd.DataFrame:
     """What changes, with ``cell`` and ``date``."""
-    table = _opened(manifest, path, (CELL, "date"), NUMBERS)
-    month = pd.DataFrame({name: table.numbers(name) for name in NUMBERS})
+    numbers = ("doy", *_daily(manifest.bands), MOISTURE, OUTAGE)
+    table = _opened(manifest, path, (CELL, "date"), numbers)
+    month = pd.DataFrame({name: table.numbers(name) for name in numbers})
     month.insert(0, CELL, table.texts(CELL, [CELL]))
     month.insert(1, "date", table.days("date", "date"))
     _check(table)

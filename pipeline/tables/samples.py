@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.splits import SampleKeys
-from pipeline.columns import LAND_COVER, VARIABLES, Resolver, Values
+from pipeline.columns import EXPORTED, LAND_COVER, SEASON, VARIABLES, Resolver, Values
 from pipeline.errors import DataError
 from pipeline.study import Study
 from pipeline.tables.reading import Mask, Table, as_text, first, share
@@ -127,6 +127,9 @@ class _Reader:
         self.features = feature_names(study)
         self.classes = "lc" in study.predictors.use and study.predictors.land_cover == "one-hot"
         self.id = next((name for name in ("cell", "station") if self._known(name)), "cell")
+        self.seasonal = [
+            name for name in self.features if name in ("doy", *SEASON) and not self._has_season(name)
+        ]
         self.text_names = [name for name in (self.id, "date", "partition") if self._known(name)]
 
     def read(self) -> SampleTable:
@@ -134,8 +137,11 @@ class _Reader:
         numeric = self._fetch()
         values = {name: self.resolver.numbers(name, self.table.numbers) for name in numeric}
         keys = self._keys(values)
-        if "doy" in self.features and "doy" not in values and "date" in keys and keys["date"].notna().any():
-            values["doy"] = keys["date"].dt.day_of_year.to_numpy(np.float64, na_value=np.nan)
+        if "date" in keys and keys["date"].notna().any():
+            doy = keys["date"].dt.day_of_year.to_numpy(np.float64, na_value=np.nan)
+            dated = Resolver({}, frozenset({"doy"}))
+            for name in self.seasonal:
+                values[name] = dated.numbers(name, lambda _: doy)
         water = self._land_cover(values)
         outside = np.zeros_like(water)
         if self.target and "partition" in keys:
@@ -162,6 +168,10 @@ class _Reader:
         self.table.refuse_repeats(frame, "cell", rows, (self.id, "a cell-day", remedy))
         return SampleTable(frame, tuple(self.features), len(water), tuple(self.notes))
 
+    def _has_season(self, name: str) -> bool:
+        """Whether the table has a day of the year, or its place on the circle; else the date tells it."""
+        return self._known(name) or (name in SEASON and self._known("doy"))
+
     def _known(self, name: str) -> bool:
         return name in self.mapped or name in self.table.header
 
@@ -171,11 +181,11 @@ class _Reader:
         needed += [name for name in self.features if not (self.classes and name in LAND_COVER)]
         needed += ["lc"] if self.classes else []
         needed += ["sm"] if self.target else []
-        if "doy" in needed and not self._known("doy"):
-            needed.remove("doy")
+        for name in self.seasonal:
+            needed.remove(name)
             if not self._known("date"):
                 self.problems.append(
-                    "doy: there is no date to take it from; map date, or leave doy out of use"
+                    f"{name}: there is no date to take it from; map date, or leave {name} out of use"
                 )
         found = []
         for name in (*needed, *self.text_names):
@@ -221,6 +231,8 @@ class _Reader:
             problem += ', or set predictors.land_cover = "one-hot" for a table with classes in lc'
         elif name == "lc":
             problem += ', or set predictors.land_cover = "fractions" for a table with LC_1..LC_4'
+        elif name in EXPORTED:
+            problem += ', or set predictors.set = "paper", which does without it'
         elif name in self.features:
             problem += ", or leave it out of predictors.use"
         self.problems.append(problem)

@@ -28,11 +28,13 @@ from rasterio.transform import Affine
 from scipy.ndimage import gaussian_filter
 
 from gee.exports import NODATA, band_name
+from gee.predictors import PAPER
 from pipeline.cubes.cube import build, open_cube
-from pipeline.cubes.layout import CODEC, DAILY, DAYS, SIDE, STILL
+from pipeline.cubes.layout import CODEC, DAYS, SIDE, daily, still
 from pipeline.work.manifest import Manifest, Task
 
 YEAR, FIRST = 2019, 4
+DAILY, STILL = daily(PAPER), still(PAPER)
 TRANSFORM = (1000, 0, 300_000, 0, -1000, 3_850_000)
 LAYOUTS = (
     (32, 64, 64),

@@ -117,6 +117,17 @@ def test_a_manifest_says_what_the_guide_asks_for() -> None:
     }
 
 
+def test_further_bands_follow_and_codes_are_not_averaged() -> None:
+    image = DayImage(f"{ROOT}/c/20190401", "gs://b/x.tif", START, END, {}, ("sm", "sm_model", "aoa"))
+    told = image.manifest()
+    assert len(told["tilesets"]) == 1
+    assert [(band["id"], band["tilesetBandIndex"], band["pyramidingPolicy"]) for band in told["bands"]] == [
+        ("sm", 0, "MEAN"),
+        ("sm_model", 1, "MEAN"),
+        ("aoa", 2, "MODE"),
+    ]
+
+
 @pytest.mark.parametrize(
     "wrong", [{"a-b": 1}, {"system:time_start": 1}, {"": 1}, {"a": "x" * 1025}, {"a": float("nan")}]
 )
@@ -141,10 +152,10 @@ def test_an_ingested_image_has_the_pixels_the_mask_and_the_times(collection: str
     assert (found.kind, found.start, found.end) == ("IMAGE", START, END)
     assert dict(found.properties) == {"study": "a", "r": 0.5}
     assert list(assets.images(collection)) == ["20190401"]
-    whole = assets.pixels(name, GRID)
+    [whole] = assets.pixels(name, GRID)
     np.testing.assert_array_equal(whole == -9999, np.isnan(values))
     np.testing.assert_array_equal(whole[~np.isnan(values)], values[~np.isnan(values)])
-    np.testing.assert_array_equal(assets.pixels(name, GRID[5:9, 10:13]), whole[5:9, 10:13])
+    np.testing.assert_array_equal(assets.pixels(name, GRID[5:9, 10:13])[0], whole[5:9, 10:13])
     # Half-open: what begins where it ends does not count.
     images = ee.ImageCollection(collection)
     assert images.filterDate("2019-03-31T21:00", "2019-04-01").size().getInfo() == 1
@@ -158,9 +169,9 @@ def test_an_image_is_replaced_only_if_that_is_wanted(collection: str, uploaded: 
     refused = done(name, assets.ingest(day_image(name, uploaded(second)), overwrite=False))
     assert refused["error"]["code"] == 6  # google.rpc.Code ALREADY_EXISTS
     assert name in refused["error"]["message"]
-    np.testing.assert_array_equal(assets.pixels(name, GRID) == -9999, np.isnan(first))
+    np.testing.assert_array_equal(assets.pixels(name, GRID)[0] == -9999, np.isnan(first))
     done(name, assets.ingest(day_image(name, uploaded(second)), overwrite=True))
-    np.testing.assert_array_equal(assets.pixels(name, GRID) == -9999, np.isnan(second))
+    np.testing.assert_array_equal(assets.pixels(name, GRID)[0] == -9999, np.isnan(second))
 
 
 def test_an_image_can_stay_in_the_bucket(collection: str, uploaded: Any) -> None:
@@ -170,7 +181,7 @@ def test_an_image_can_stay_in_the_bucket(collection: str, uploaded: Any) -> None
     found = assets.find(name)
     assert found is not None
     assert (found.start, found.end, dict(found.properties)) == (START, END, {"study": "a"})
-    whole = assets.pixels(name, GRID)
+    [whole] = assets.pixels(name, GRID)
     np.testing.assert_array_equal(np.where(whole == -9999, np.nan, whole), values)
 
 

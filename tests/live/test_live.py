@@ -293,15 +293,18 @@ def test_a_days_predictors_are_there_and_possible() -> None:
         name: predictors.observed(
             stream, day.padded(*predictors.margins(stream, RECOMMENDED)), RECOMMENDED, grid
         )
-        for name, stream in predictors.STREAMS.items()
+        for name, stream in predictors.EVERY.streams.items()
     }
-    image = observations.decibels(ee.Image(predictors.daily(seen, day, RECOMMENDED).first()))
-    still = predictors.static(RECOMMENDED, DAY.year, grid)
+    daily = predictors.daily(seen, day, RECOMMENDED, predictors.EVERY)
+    image = observations.decibels(ee.Image(daily.first()))
+    still = predictors.static(RECOMMENDED, DAY.year, grid, predictors.EVERY)
     height, width = grid.shape
     possible = {
         "ndvi": (-1, 1), "ndwi": (-1, 1), "nsdsi": (-1, 1), "evi": (-1, 1.5), "lai": (0, 10),
         "lst": (-10, 60), "albedo": (0, 1), "vv": (-30, 5), "vh": (-35, 0), "count": (1, 13),
         "sand": (0, 100), "silt": (0, 100), "clay": (0, 100), "dem": (-20, 500), "lc": (0, 4),
+        "dlst": (-10, 45), "slope": (0, 60), "twi": (0, 30),
+        **{f"rain_{days}": (0, 1000) for days in predictors.RAIN_DAYS},
         **{f"LC_{code}": (0, 1) for code in range(5)},
     }  # fmt: skip
     names = list(possible)

@@ -1,7 +1,8 @@
 """Datasets that are a field of the nature run on a grid: rain, terrain, soil, and the truth itself.
 
 They share one shape, a function of longitude, latitude and day behind a native grid, so each is a row of a
-table. Both elevation products read the same simulated terrain, whose detail ends near 90 m.
+table. Both elevation products read the same simulated terrain, whose detail ends near 90 m; so does the area
+upstream of a place, for which a look at the land around stands in: no water is led from pixel to pixel.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from datetime import UTC, date, datetime
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import correlate1d
 
 from gee.local.sources.dataset import (
     DAY_MS,
@@ -39,6 +41,11 @@ CHIRPS_LOG_ERROR = 0.35  # standard deviation of the logarithm of daily rain
 DRIZZLE = 0.4  # mm/day that infrared satellites do not see
 SRTM90_GRID = geographic(0.000833333333333333, -180.0, 60.0, 432_000, 144_000)
 SRTM30_GRID = geographic(0.0002777777777777778, -180.0001388888889, 60.00013888888889, 1_296_001, 417_601)
+MERIT_GRID = geographic(1 / 1200, -180.0 - 1 / 2400, 85.0 + 1 / 2400, 432_000, 174_000)
+AROUND = np.hanning(27)[1:-1] / np.hanning(27).sum()  # weights of the pixels around a place, 1.2 km to a side
+PIXEL_KM2 = 0.09277**2  # at the equator
+GROWTH = 3.0  # of the logarithm of the upstream area, from a slope to a valley floor
+RIVER_GROWTH = 6.0  # and beside that of water
 OPENLANDMAP_GRID = geographic(0.0020833333333333333, -180.0, 87.37, 172_800, 71_698)
 SOILGRIDS_GRID = geographic(0.0020833333333333333, -180.0, 84.0, 172_800, 67_200)
 
@@ -63,6 +70,23 @@ def _rain(grid: RasterGrid, window: Window, day: int, names: tuple[str, ...]) ->
 def _height(grid: RasterGrid, window: Window, _: int, names: tuple[str, ...]) -> Mapping[str, Pixels]:
     height = np.rint(terrain.elevation(*lonlat(grid, window)).astype(np.float64))
     return {names[0]: (np.maximum(height, 0), np.ones(height.shape, np.bool_))}
+
+
+def _upstream(grid: RasterGrid, window: Window, _: int, names: tuple[str, ...]) -> Mapping[str, Pixels]:
+    """Upstream area in km² as it tends to be: a pixel's own on crests, hundreds of them on valley floors."""
+    reach = len(AROUND) // 2
+    wide = Window(window.row - reach, window.col - reach, window.height + 2 * reach, window.width + 2 * reach)
+    lon, lat = lonlat(grid, wide)
+    height, water = terrain.elevation_and_water(lon, lat)
+    height = height.astype(np.float64)
+    mean, square = (
+        correlate1d(correlate1d(field, AROUND, 0), AROUND, 1) for field in (height, np.square(height))
+    )
+    spread = np.sqrt(np.maximum(square - np.square(mean), 0))
+    hollow = np.tanh((mean - height) / (1 + 0.5 * spread))
+    area = PIXEL_KM2 * np.cos(np.radians(lat)) * np.exp(GROWTH * (hollow + 1) + RIVER_GROWTH * water)
+    inner = (slice(reach, -reach), slice(reach, -reach))
+    return {names[0]: (area[inner], ~(water & (height <= 0))[inner])}
 
 
 def _fraction(fraction: int, scale: float, depths: Mapping[str, float]) -> Rule:
@@ -148,6 +172,13 @@ PRODUCTS = (
         SRTM30_GRID,
         (BandSpec("elevation", "int16"),),
         _height,
+    ),
+    Product(
+        "MERIT/Hydro/v1_0_1",
+        "upstream area at 3 arc seconds, km²: of the shape of the land around, without a river network",
+        MERIT_GRID,
+        (BandSpec("upa", "float32"),),
+        _upstream,
     ),
     _openlandmap("clay", CLAY),
     _openlandmap("sand", SAND),

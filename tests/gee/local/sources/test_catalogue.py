@@ -26,6 +26,7 @@ IDS = {
     "CGIAR/SRTM90_V4",
     "USGS/SRTMGL1_003",
     "COPERNICUS/DEM/GLO30_2024_1",
+    "MERIT/Hydro/v1_0_1",
     "OpenLandMap/SOL/SOL_CLAY-WFRACTION_USDA-3A1A1A_M/v02",
     "OpenLandMap/SOL/SOL_SAND-WFRACTION_USDA-3A1A1A_M/v02",
     "projects/soilgrids-isric/clay_mean",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from pyproj import Transformer
+from scipy.ndimage import uniform_filter
 
 from gee.local.sources.catalogue import DATASETS
 from gee.local.sources.dataset import Window
@@ -79,3 +80,22 @@ def test_truth_is_the_nature_run_at_the_place_of_the_cell(around) -> None:
     np.testing.assert_array_equal(valid, np.isfinite(expected))
     np.testing.assert_array_equal(values[valid], expected[valid])
     assert ((values[valid] > 0.02) & (values[valid] < 0.56)).all()
+
+
+def test_hollows_drain_more_than_crests_and_no_window_changes_a_pixel(around) -> None:
+    scene = DATASETS["MERIT/Hydro/v1_0_1"].scenes(None, None)[0]
+    window = around(scene.grid, 300, 116.2, 31.1)  # in the hills
+    ((area, valid),) = scene.read(("upa",), window)
+    lon, lat = scene.grid.centres(window)
+    height, wet = terrain.elevation_and_water(lon, lat)
+    assert valid.all()
+    # A pixel of 3 arc seconds, 0.0926 km tall and that times the cosine of the latitude wide, drains itself.
+    own = 0.0926**2 * np.cos(np.radians(lat))
+    assert (area > 0.95 * own).all()
+    mean = uniform_filter(height.astype(float), 13)
+    hollow, crest = height < mean - 15, height > mean + 15
+    assert np.median(area[hollow & ~wet]) > 10 * np.median(area[crest & ~wet])
+    part = Window(window.row + 37, window.col + 51, 20, 40)
+    np.testing.assert_array_equal(scene.read(("upa",), part)[0][0], area[37:57, 51:91])
+    assert not scene.read(("upa",), around(scene.grid, 6, *SOUTH_CHINA_EAST))[0][1].any()
+    assert scene.properties["simulated"] == 1
