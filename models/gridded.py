@@ -236,9 +236,13 @@ class GridPredictor:
         for features in self._own:
             place[features] = np.arange(len(features))
         if self._engine is not None:
+            self._weights = self._engine.weights[self._engine.weighted]
+            weighted = [
+                (self._engine._members[one], self._engine._tables[one]) for one in self._engine.weighted
+            ]
             self._members = [
                 _Member(_Columns(member.columns.feature, table, kind, place), member.base, member.parts)
-                for member, table in zip(self._engine._members, self._engine._tables, strict=True)
+                for member, table in weighted
             ]
 
     def predict(
@@ -270,7 +274,7 @@ class GridPredictor:
             members = np.empty((len(self._members), days * len(some)))
             for member, out in zip(self._members, members, strict=True):
                 member.predict((still, daily, moving), out)
-            found[:, at : at + size] = (members.T @ self._engine.weights).reshape(days, -1)
+            found[:, at : at + size] = (members.T @ self._weights).reshape(days, -1)
         return found
 
     def _codes(

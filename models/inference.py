@@ -281,6 +281,7 @@ class CompiledStack:
 
     def __init__(self, stack: StackedRegressor) -> None:
         self.weights = np.asarray(stack.weights_, np.float64)
+        self.weighted = np.flatnonzero(self.weights)
         self._members = [_Member(READERS[one.name](stack.models_[one.name])) for one in stack.learners]
         splits = Splits.joined([member.splits for member in self._members])
         edges = [np.unique(splits.threshold[splits.feature == k]) for k in range(stack.n_features_in_)]
@@ -291,13 +292,14 @@ class CompiledStack:
             row[: len(own)] = own
         self._tables = [member.columns.table(edges) for member in self._members]
 
-    def members(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Predictions (n, m) of a block of rows, m the members in the order of the stack."""
+    def members(self, X: NDArray[np.float32], only: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Predictions (n, m) of a block of rows by ``only`` some of the members, by number."""
         rows = len(X)
         shared = np.empty((X.shape[1], rows), np.uint16)
         _bin(X, self._padded, self._size, shared)
-        out = np.empty((len(self._members), rows))
-        for member, table, total in zip(self._members, self._tables, out, strict=True):
+        out = np.empty((len(only), rows))
+        for number, total in zip(only, out, strict=True):
+            member, table = self._members[number], self._tables[number]
             codes = np.empty((len(table), rows), table.dtype)
             recode(shared, member.columns.feature, table, codes)
             total[:] = member.base
@@ -312,11 +314,13 @@ class NativeStack:
     def __init__(self, stack: StackedRegressor, threads: int) -> None:
         self.threads = threads
         self.weights = np.asarray(stack.weights_, np.float64)
+        self.weighted = np.flatnonzero(self.weights)
         self._members = [(learner, stack.models_[learner.name]) for learner in stack.learners]
 
-    def members(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Predictions (n, m) of a block of rows, m the members in the order of the stack."""
-        return np.column_stack([learner.predict(model, X, self.threads) for learner, model in self._members])
+    def members(self, X: NDArray[np.float32], only: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Predictions (n, m) of a block of rows by ``only`` some of the members, by number."""
+        chosen = [self._members[number] for number in only]
+        return np.column_stack([learner.predict(model, X, self.threads) for learner, model in chosen])
 
 
 class Predictor:
@@ -369,9 +373,11 @@ class Predictor:
             SampleError: another number of columns than the stack was trained on.
         """
         out = np.empty(len(X), np.float32) if out is None else out
+        some = self._engine.weighted  # a member without weight need not be asked
+        weights = self._engine.weights[some]
 
         def work(rows: slice) -> None:
-            out[rows] = self._engine.members(self._block(X, rows)) @ self._engine.weights
+            out[rows] = self._engine.members(self._block(X, rows), some) @ weights
 
         self._each_block(X, work)
         return out
@@ -379,9 +385,10 @@ class Predictor:
     def predict_members(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
         """Predictions of each member, (n, m) float32, in the order of the stack; see ``predict``."""
         out = np.empty((len(X), len(self._engine.weights)), np.float32)
+        everyone = np.arange(out.shape[1])
 
         def work(rows: slice) -> None:
-            out[rows] = self._engine.members(self._block(X, rows))
+            out[rows] = self._engine.members(self._block(X, rows), everyone)
 
         self._each_block(X, work)
         return out
@@ -411,4 +418,5 @@ def _disagreement(compiled: CompiledStack, native: NativeStack) -> float:
             below = np.nextafter(at, np.float32(-np.inf))
             value = np.select([rng.random(PROBES) < 0.1, rng.random(PROBES) < 0.5], [np.nan, at], below)
             column[:] = np.clip(value, -LARGEST, LARGEST)  # a cut beside missing values stands at infinity
-    return float(np.abs(compiled.members(probes) - native.members(probes)).max())
+    everyone = np.arange(len(compiled.weights))
+    return float(np.abs(compiled.members(probes, everyone) - native.members(probes, everyone)).max())

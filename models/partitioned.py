@@ -20,6 +20,8 @@ from models.splits import N_FOLDS, SampleKeys, Split
 from models.stack import StackedRegressor
 
 WP = "WP"  # without partition, the paper's own word
+STACK = "stack"  # in tables of scores, the stack of each row's own partition
+OVERALL = "all"  # in tables of scores, all partitions together
 
 Rows = NDArray[np.intp]
 Fitting = Callable[[str, int], None]
@@ -54,12 +56,14 @@ class Predictions:
         stack: (n,) the stack of the row's partition; where there is none, the same as ``wp``.
         wp: (n,) the stack without partition.
         partitioned: (n,) whether the row's partition has a stack of its own.
+        wp_members: (n, m) each base learner of WP.
     """
 
     members: NDArray[np.float32]
     stack: NDArray[np.float32]
     wp: NDArray[np.float32]
     partitioned: NDArray[np.bool_]
+    wp_members: NDArray[np.float32]
 
 
 @dataclass
@@ -147,4 +151,4 @@ class PartitionedStack:
                 members[rows] = Predictor(part, backend, threads).predict_members(X[rows])
                 stack[rows] = members[rows] @ part.weights_.astype(np.float32)
                 partitioned[rows] = True
-        return Predictions(members, stack, wp, partitioned)
+        return Predictions(members, stack, wp, partitioned, whole)

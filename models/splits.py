@@ -152,6 +152,10 @@ class SpatialBlocks:
         """
         return self._layout(keys, n_folds)[1]
 
+    def blocks(self, keys: SampleKeys, n_folds: int = N_FOLDS) -> Codes:
+        """The block of each row, numbered from 0; folds hold out whole blocks."""
+        return self._layout(keys, n_folds)[0]
+
     def _layout(self, keys: SampleKeys, n_folds: int) -> tuple[Codes, float]:
         """The block of each row, and the side of a block in km."""
         _, cell = np.unique(keys.cell, return_inverse=True)

@@ -1,9 +1,10 @@
 """The stacked ensemble: base learners fused by weights found on their out-of-fold predictions.
 
-A scikit-learn regressor after Xu et al. 2024, section 3.2.4 and figure 2. The meta-learner is non-negative
-least squares with weights that sum to one: the members' predictions are nearly collinear, where a free
-regression answers with large weights of opposite sign that fall apart off the training set, while a convex
-combination reads as shares, never leaves the range of its members, and carries SHAP values over exactly.
+A scikit-learn regressor after Xu et al. 2024, section 3.2.4 and figure 2. The weights of the meta-learner
+(``models.fusion``) are non-negative and sum to one: the members' predictions are nearly collinear, where a
+free regression answers with large weights of opposite sign that fall apart off the training set, while a
+convex combination reads as shares, never leaves the range of its members, and carries SHAP values over
+exactly.
 """
 
 from __future__ import annotations
@@ -16,51 +17,20 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import nnls
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from models.errors import SampleError
+from models.fusion import Fusion, weigh
 from models.learners import DEFAULT_LEARNERS, Device, Fitted, Learner, Plateau, Run, Table, cores
 from models.splits import Fold
 
 Progress = Callable[[str], None]
-BLOCK = 100_000  # rows whose errors are held at a time
 # Learning faster saves 43 % of the time on 300,000 simulated rows and costs 0.7 % of the RMSE; on 37,387 real
 # cells it saves seconds and costs 4 %, so small tables learn slowly.
 MANY_ROWS = 100_000
 FAST_PACE = 1.8  # what learning rates and the gain that counts are then multiplied by
 LARGE_TABLE = 64e6  # bytes of X, about 900,000 rows of 18 predictors
-SUM_TO_ONE = 1e3  # weight of the equation Σw = 1, in units of the largest error; the rest is normalised
-
-
-def convex_weights(
-    members: NDArray[np.floating[Any]], target: NDArray[np.floating[Any]]
-) -> NDArray[np.float64]:
-    """Weights w ≥ 0, Σw = 1 that minimise |target − members @ w|.
-
-    Args:
-        members: (n, m) predictions of m members; rows with a NaN are left out.
-        target: (n,) observed values.
-
-    Returns:
-        (m,) weights. Members without any error share the weight equally.
-
-    Source: Breiman 1996, "Stacked regressions": non-negativity is what makes stacking work.
-    """
-    count = members.shape[1]
-    factor, perfect = np.zeros((0, count)), np.ones(count, np.bool_)
-    for at in range(0, len(members), BLOCK):
-        errors = members[at : at + BLOCK].astype(np.float64) - target[at : at + BLOCK, None]
-        errors = errors[np.isfinite(errors).all(axis=1)]
-        perfect &= ~errors.any(axis=0)
-        # The m × m factor of all rows so far holds all that the sum of squares depends on.
-        factor = np.asarray(np.linalg.qr(np.vstack([factor, errors]), mode="r"))
-    if perfect.any():
-        return np.asarray(perfect / perfect.sum())
-    system = np.vstack([factor / np.abs(factor).max(), np.full(count, SUM_TO_ONE)])
-    weights, _ = nnls(system, np.append(np.zeros(len(factor)), SUM_TO_ONE))
-    return np.asarray(weights / weights.sum())
 
 
 class _Plan(NamedTuple):
@@ -105,12 +75,16 @@ class StackedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         tolerance: the gain that counts, as a share of the held-out RMSE. It and the learning rates are
             multiplied by 1.8 for tables of more than 100,000 rows.
         progress: called with the name of the learner after each of its fits (n_folds + 1 of them).
+        fusion: how the members are weighed, see ``models.fusion.weigh``; ``"convex"`` is the least squares
+            fit, which follows the folds more closely and refuses no member.
 
     Attributes:
         weights_: (m,) non-negative, summing to 1, in the order of ``learners``.
+        weighing_: what the weights follow from; not kept by ``models.store``.
         models_: the library's model of each learner, fitted on all rows.
         trees_: trees of each model: the mean over folds of where the held-out error was least.
         oof_: (n, m) out-of-fold predictions, NaN in rows that no fold held out.
+        fold_: (n,) number of the fold that held each row out, -1 where none did.
 
     Early stopping watches the rows its fold holds out, the same that give the out-of-fold predictions: one
     integer per fold is chosen on them, the trees never see them, and scores come from other rows altogether.
@@ -126,6 +100,7 @@ class StackedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         patience: int = Plateau.patience,
         tolerance: float = Plateau.tolerance,
         progress: Progress | None = None,
+        fusion: Fusion = "ridge",
     ) -> None:
         self.learners = learners
         self.n_folds = n_folds
@@ -135,6 +110,7 @@ class StackedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.patience = patience
         self.tolerance = tolerance
         self.progress = progress
+        self.fusion = fusion
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -176,7 +152,11 @@ class StackedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             except BaseException:
                 executor.shutdown(cancel_futures=True)
                 raise
-        self.weights_ = convex_weights(self.oof_, table.y)
+        self.fold_ = np.full(rows, -1, np.intp)
+        for number, (_, held) in enumerate(folds):
+            self.fold_[held] = number
+        self.weighing_ = weigh(self.oof_, table.y, self.fold_, self.fusion)
+        self.weights_ = self.weighing_.weights
         return self
 
     def _fit_batch(

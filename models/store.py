@@ -21,15 +21,21 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from models import intervals
 from models.errors import ModelFileError
+from models.intervals import Intervals
 from models.learners import DEFAULT_LEARNERS, Learner
 from models.partitioned import WP, PartitionedStack
 from models.stack import StackedRegressor
 
 SCHEMA = 1
 CARD = "model.json"
-OWN_FILES = re.compile(r"model\.json|study\.toml|scores\.(csv|json)|\d+-[a-z]+\.(json|txt|cbm)")
+OWN_FILES = re.compile(
+    r"model\.json|study\.toml|scores\.(csv|json)|\d+-[a-z]+\.(json|txt|cbm)"
+    r"|intervals\.(csv|json)|intervals-\d+\.txt|applicability\.npz|fusions\.(csv|json)"
+)
 """What a model folder holds; training anew into one replaces these and must not lose anything else."""
+INTERVAL_FILES = re.compile(r"intervals\.json|intervals-\d+\.txt")
 LIBRARIES = ("xgboost", "lightgbm", "catboost", "numpy", "scikit-learn")
 
 
@@ -138,7 +144,7 @@ def save(
     model: PartitionedStack,
     card: ModelCard,
     samples: Mapping[str, int],
-    attachments: Mapping[str, str],
+    attachments: Mapping[str, str | bytes],
 ) -> ModelCard:
     """Write a model folder; an earlier one of that name stays whole until the new one is.
 
@@ -147,7 +153,7 @@ def save(
         model: the fitted stacks.
         card: all but stacks and attachments, which are filled in here.
         samples: rows each stack was fitted on, by name.
-        attachments: text files to keep beside the model, by file name.
+        attachments: files to keep beside the model by name, their text or their bytes.
 
     Raises:
         ModelFileError: see ``check_target``.
@@ -163,8 +169,8 @@ def save(
             _save_stack(fresh, number, name, stack, samples[name])
             for number, (name, stack) in enumerate(model.stacks.items())
         )
-        for name, text in attachments.items():
-            (fresh / name).write_text(text, encoding="utf-8")
+        for name, content in attachments.items():
+            (fresh / name).write_bytes(content.encode() if isinstance(content, str) else content)
         sums = {name: _sha256(fresh / name) for name in attachments}
         card = card.model_copy(update={"stacks": stacks, "attachments": sums})
         body = card.model_dump(mode="json")
@@ -259,6 +265,22 @@ def read_card(folder: Path) -> ModelCard:
     for name, digest in card.attachments.items():
         _check(folder, name, digest)
     return card
+
+
+def load_intervals(folder: Path) -> Intervals | None:
+    """Read the intervals of a model folder; None where the model was trained without.
+
+    Raises:
+        ModelFileError: see ``load``.
+    """
+    folder = folder.resolve()
+    names = [name for name in read_card(folder).attachments if INTERVAL_FILES.fullmatch(name)]
+    if intervals.RECORD not in names:
+        return None
+    try:
+        return Intervals.from_files({name: (folder / name).read_text(encoding="utf-8") for name in names})
+    except ModelFileError as error:
+        raise ModelFileError(f"{folder}: {error}") from None
 
 
 def _load_stack(

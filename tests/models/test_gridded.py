@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -110,3 +111,19 @@ def test_without_the_compiler_the_libraries_predict_the_same(stack, samples, mon
 def test_another_number_of_predictors_is_refused(stack):
     with pytest.raises(SampleError, match="takes 18 predictors, not 2"):
         GridPredictor(stack, [STILL, MOVING])
+
+
+@pytest.mark.parametrize("weights", [(0.25, 0.0, 0.75), (0.0, 1.0, 0.0)])
+@pytest.mark.parametrize("which", ["stack", "deep"])
+def test_a_map_without_some_members_is_what_its_rows_are_bit_for_bit(weights, which, request, rows_on_cuts):
+    refusing = copy.copy(request.getfixturevalue(which))
+    refusing.weights_ = np.array(weights)
+    kinds = KINDS["as in a study"] if which == "stack" else (STILL, MOVING, DAILY)
+    features, pixels = grid(around_cuts(refusing, rows_on_cuts), kinds), np.arange(0, PIXELS, 3)
+    predictor = GridPredictor(refusing, kinds)
+    assert len(predictor._members) == np.count_nonzero(weights)
+    found = predictor.predict(features, pixels, DAYS)
+    by_rows = Predictor(refusing, threads=1).predict(as_rows(features, pixels), np.empty(found.size))
+    np.testing.assert_array_equal(found, by_rows.reshape(found.shape))
+    by_libraries = refusing.predict(as_rows(features, pixels)).reshape(found.shape)
+    np.testing.assert_allclose(found, by_libraries, rtol=0, atol=1e-6)

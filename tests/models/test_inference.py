@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -240,3 +241,24 @@ def test_without_numba_the_libraries_predict(stack, samples, monkeypatch):
     np.testing.assert_allclose(predictor.predict(samples.X), stack.predict(samples.X), atol=1e-6)
     with pytest.raises(ValueError, match="need the package numba"):
         Predictor(stack, "compiled")
+
+
+@BOTH
+def test_a_member_without_weight_is_not_asked_and_the_others_predict_the_same(backend, stack, rows):
+    refusing = copy.copy(stack)
+    refusing.weights_ = np.array([0.25, 0.0, 0.75])
+    predictor = Predictor(refusing, backend, threads=2)
+    asked = []
+
+    def members(X: NDArray[np.float32], only: NDArray[np.intp]) -> NDArray[np.float64]:
+        asked.append(only.tolist())
+        return type(predictor._engine).members(predictor._engine, X, only)
+
+    predictor._engine.members = members
+    found = predictor.predict(rows, np.empty(len(rows)))
+    assert asked
+    assert {*map(tuple, asked)} == {(0, 2)}
+    expected = stack.predict_members(rows) @ refusing.weights_
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    assert predictor.predict_members(rows).shape == (len(rows), 3)
+    np.testing.assert_allclose(predictor.predict_members(rows), stack.predict_members(rows), atol=1e-6)

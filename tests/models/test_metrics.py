@@ -74,6 +74,26 @@ def real_pair(folder: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return pair["sm"].to_numpy(), pair["soil_moisture"].to_numpy()
 
 
+def equal_pytesmos(predicted: NDArray[np.float64], reference: NDArray[np.float64]) -> None:
+    """Values and intervals are those of pytesmo."""
+    pytest.importorskip("pytesmo", reason="pytesmo, the oracle, is in the extra 'validation'")
+    from pytesmo.metrics import pairwise
+    from pytesmo.metrics.confidence_intervals import with_analytical_ci
+
+    scores = score(predicted, reference)
+    assert scores.n == len(predicted)
+    for ours, name in (
+        (scores.r, "pearson_r"),
+        (scores.bias, "bias"),
+        (scores.ubrmse, "ubrmsd"),
+        (spearman(predicted, reference), "spearman_r"),
+    ):
+        expected = with_analytical_ci(name, predicted, reference)
+        assert (ours.value, ours.lower, ours.upper) == pytest.approx(expected, rel=1e-9), name
+        assert ours.reason == ""
+    assert scores.rmse.value == pytest.approx(pairwise.rmsd(predicted, reference), rel=1e-12)
+
+
 class TestScore:
     def test_metrics_are_equations_5_to_8(self) -> None:
         predicted, reference = soil_moisture(500)
@@ -95,23 +115,13 @@ class TestScore:
         assert score([0.3, 0.4], [0.2, 0.3]).bias.value == pytest.approx(0.1)
 
     def test_real_pair_equals_pytesmo(self, shared_data: Path) -> None:
-        pytest.importorskip("pytesmo", reason="pytesmo, the oracle, is in the extra 'validation'")
-        from pytesmo.metrics import pairwise
-        from pytesmo.metrics.confidence_intervals import with_analytical_ci
-
         predicted, reference = real_pair(shared_data / "pytesmo-pair")
-        scores = score(predicted, reference)
-        assert scores.n == len(predicted) > 100
-        for ours, name in (
-            (scores.r, "pearson_r"),
-            (scores.bias, "bias"),
-            (scores.ubrmse, "ubrmsd"),
-            (spearman(predicted, reference), "spearman_r"),
-        ):
-            expected = with_analytical_ci(name, predicted, reference)
-            assert (ours.value, ours.lower, ours.upper) == pytest.approx(expected, rel=1e-9), name
-            assert ours.reason == ""
-        assert scores.rmse.value == pytest.approx(pairwise.rmsd(predicted, reference), rel=1e-12)
+        assert len(predicted) > 100
+        equal_pytesmos(predicted, reference)
+
+    @pytest.mark.parametrize(("n", "seed"), [(6, 0), (10, 1), (60, 2), (1000, 3)])
+    def test_random_series_equal_pytesmo(self, n: int, seed: int) -> None:
+        equal_pytesmos(*soil_moisture(n, seed))
 
     def test_r_interval_is_scipys(self) -> None:
         predicted, reference = soil_moisture(40)

@@ -77,6 +77,7 @@ def test_a_row_is_predicted_by_the_stack_of_its_partition_and_by_wp(model, new_r
         np.testing.assert_allclose(found.members[rows], own.predict_members(X[rows]), rtol=0, atol=AGREEMENT)
         assert np.abs(found.stack[rows] - model.whole.predict(X[rows])).max() > 1e-3
     np.testing.assert_allclose(found.wp, model.whole.predict(X), rtol=0, atol=AGREEMENT)
+    np.testing.assert_allclose(found.wp_members, model.whole.predict_members(X), rtol=0, atol=AGREEMENT)
     assert found.partitioned.tolist() == [name != "elsewhere" for name in partition]
 
 

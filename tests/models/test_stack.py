@@ -14,9 +14,6 @@ import lightgbm
 import numpy as np
 import pytest
 import xgboost
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from sklearn.base import clone
@@ -26,7 +23,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from models.errors import SampleError
 from models.learners import DEFAULT_LEARNERS, CatBoost, Fitted, LightGBM, Rows, Run, Table, XGBoost
 from models.splits import Fold
-from models.stack import StackedRegressor, convex_weights
+from models.stack import StackedRegressor
 
 SHORT = (XGBoost(trees=12), LightGBM(trees=12), CatBoost(trees=12))
 Staged = Iterator[NDArray[np.floating]]
@@ -146,18 +143,30 @@ def test_rows_that_no_fold_holds_out_have_no_out_of_fold_prediction(stack, sampl
     assert np.isfinite(stack.oof_[held]).all()
 
 
-def test_weights_are_the_shares_with_the_least_out_of_fold_error(stack, samples):
-    held = np.isfinite(stack.oof_[:, 0])
-    members, target = stack.oof_[held], samples.y[held].astype(np.float64)
+@pytest.mark.parametrize("fusion", ["ridge", "convex"])
+def test_weights_are_the_shares_with_the_least_penalised_out_of_fold_error(fusion, stack, samples):
+    fitted = stack if fusion == "ridge" else clone(stack).set_params(fusion=fusion)
+    if fusion == "convex":
+        fitted.fit(*samples, margin_folds(len(samples.y)))
+    held, chosen = np.isfinite(fitted.oof_[:, 0]), np.setdiff1d([0, 1, 2], fitted.weighing_.refused)
+    members, target = fitted.oof_[held][:, chosen].astype(np.float64), samples.y[held].astype(np.float64)
+    penalty = members.var(axis=1).mean() if fusion == "ridge" else 0
     best = minimize(
-        lambda w: 1e4 * np.square(target - members @ w).mean(),
-        np.full(3, 1 / 3), method="SLSQP", bounds=[(0, 1)] * 3, tol=1e-14,
+        lambda w: 1e4 * (np.square(target - members @ w).mean() + penalty * w @ w),
+        np.full(len(chosen), 1 / len(chosen)), method="SLSQP", bounds=[(0, 1)] * len(chosen), tol=1e-14,
         constraints={"type": "eq", "fun": lambda w: w.sum() - 1},
     )  # fmt: skip
     assert best.success
-    assert (stack.weights_ >= 0).all()
-    assert stack.weights_.sum() == pytest.approx(1, abs=1e-12)
-    np.testing.assert_allclose(stack.weights_, best.x, atol=1e-5)
+    assert fitted.weights_.sum() == pytest.approx(1, abs=1e-12)
+    expected = np.zeros(3)
+    expected[chosen] = best.x
+    np.testing.assert_allclose(fitted.weights_, expected, atol=1e-5)
+
+
+def test_the_stack_remembers_which_fold_held_each_row_out(stack, samples):
+    for number, (_, held) in enumerate(margin_folds(len(samples.y))):
+        assert (stack.fold_[held] == number).all()
+    np.testing.assert_array_equal(stack.fold_ == -1, np.isnan(stack.oof_[:, 0]))
 
 
 def test_the_prediction_is_the_weighted_mean_of_the_final_models(stack, samples):
@@ -275,49 +284,3 @@ def test_the_default_stack_beats_each_member_and_half_the_spread_out_of_fold(sam
     stacked = np.sqrt(np.square(fitted.oof_ @ fitted.weights_ - samples.y).mean())
     assert stacked < rmse.min()
     assert stacked < samples.y.std() / 2
-
-
-@st.composite
-def problems(draw) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Predictions (n, m) of soil moisture by m members, and the target (n,)."""
-    shape = draw(st.tuples(st.integers(1, 12), st.integers(1, 4)))
-    moisture = st.floats(0, 0.5, width=32)
-    return draw(arrays(np.float64, shape, elements=moisture)), draw(
-        arrays(np.float64, shape[0], elements=moisture)
-    )
-
-
-def squares(weights, members, target) -> float:
-    return float(np.square(target - members @ weights).sum())
-
-
-@settings(deadline=None)
-@given(problem=problems(), seed=st.integers(0, 1000))
-def test_no_member_and_no_other_shares_are_closer_to_the_target(problem, seed):
-    members, target = problem
-    count = members.shape[1]
-    weights = convex_weights(members, target)
-    assert (weights >= 0).all()
-    assert weights.sum() == pytest.approx(1, abs=1e-12)
-    others = np.vstack([np.eye(count), np.random.default_rng(seed).dirichlet(np.ones(count), 20)])
-    least = min(squares(other, members, target) for other in others)
-    assert squares(weights, members, target) <= least * (1 + 1e-9) + 1e-14
-
-
-@settings(deadline=None)
-@given(problem=problems(), data=st.data())
-def test_the_order_of_the_members_does_not_matter(problem, data):
-    members, target = problem
-    order = np.array(data.draw(st.permutations(range(members.shape[1]))))
-    fused = members @ convex_weights(members, target)
-    swapped = members[:, order] @ convex_weights(members[:, order], target)
-    np.testing.assert_allclose(swapped, fused, atol=1e-6)
-
-
-@settings(deadline=None)
-@given(problem=problems(), data=st.data())
-def test_members_without_error_share_all_the_weight(problem, data):
-    members, target = problem
-    members[:, data.draw(st.integers(0, members.shape[1] - 1))] = target
-    perfect = (members == target[:, None]).all(axis=0)
-    np.testing.assert_allclose(convex_weights(members, target), perfect / perfect.sum(), atol=1e-12)

@@ -8,7 +8,7 @@ import os
 import pickle
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import pytest
 
 from models import store
 from models.errors import ModelFileError
+from models.intervals import HalfWidth, Intervals
 from models.learners import CatBoost, LightGBM, Table, XGBoost
 from models.partitioned import WP, PartitionedStack
 from models.splits import RandomSplit, SampleKeys
@@ -161,6 +162,79 @@ def flip(path: Path) -> None:
     at = next(at for at in range(len(content) // 2, len(content)) if chr(content[at]).isdigit())
     content[at] = ord("1") if content[at] != ord("1") else ord("2")
     path.write_bytes(bytes(content))
+
+
+def test_attachments_are_kept_to_the_byte_and_text_as_utf_8(tmp_path, model, card):
+    archive = bytes(range(256)) * 3
+    given = {"study.toml": "unit = 'm³/m³'\n", "applicability.npz": archive}
+    _, found = store.load(saved_with(tmp_path, model, card, given))
+    assert (tmp_path / "model" / "applicability.npz").read_bytes() == archive
+    assert (tmp_path / "model" / "study.toml").read_bytes() == given["study.toml"].encode("utf-8")
+    assert found.attachments == {
+        "study.toml": hashlib.sha256(given["study.toml"].encode("utf-8")).hexdigest(),
+        "applicability.npz": hashlib.sha256(archive).hexdigest(),
+    }
+
+
+def saved_with(
+    tmp_path: Path, model: PartitionedStack, card: ModelCard, given: Mapping[str, str | bytes]
+) -> Path:
+    store.save(tmp_path / "model", model, card, SAMPLES, given)
+    return tmp_path / "model"
+
+
+@pytest.fixture(scope="module")
+def intervals(samples: Table) -> Intervals:
+    """Of errors that a simulated predictor sets."""
+    errors = np.random.default_rng(0).standard_normal(len(samples.y)) * 0.01 * (1 + samples.X[:, 0])
+    block = np.arange(len(samples.y)) // 100
+    folds = [(np.flatnonzero(block % 4 != k), np.flatnonzero(block % 4 == k)) for k in range(4)]
+    one = HalfWidth.fit(samples.X, errors, folds, block, threads=1)
+    return Intervals(one, {"hills": one}, ("Partition plain has none of its own.",))
+
+
+def test_intervals_come_back_as_they_were_saved(tmp_path, model, card, samples, intervals):
+    folder = saved_with(tmp_path, model, card, {"study.toml": STUDY, **intervals.to_files()})
+    found = store.load_intervals(folder)
+    assert found is not None
+    assert (list(found.parts), found.notes) == (["hills"], intervals.notes)
+    names = np.array(["hills", "plain"] * (len(samples.y) // 2))
+    before, after = (one.half_width(samples.X, names) for one in (intervals, found))
+    assert np.ptp(before) > 0
+    np.testing.assert_array_equal(after, before)
+
+
+def test_a_folder_from_before_intervals_has_none_and_predicts(saved, model, samples):
+    assert store.load_intervals(saved) is None
+    np.testing.assert_array_equal(predictions(store.load(saved)[0], samples), predictions(model, samples))
+
+
+@pytest.mark.parametrize("name", ["intervals.json", "intervals-0.txt"])
+@pytest.mark.parametrize(
+    ("damage", "reason"), [(Path.unlink, "is missing"), (truncate, "altered"), (flip, "altered")]
+)
+def test_damaged_intervals_are_refused_and_named(tmp_path, model, card, intervals, name, damage, reason):
+    folder = saved_with(tmp_path, model, card, intervals.to_files())
+    damage(folder / name)
+    with pytest.raises(ModelFileError, match=reason) as caught:
+        store.load_intervals(folder)
+    assert str(folder / name) in str(caught.value)
+
+
+def test_intervals_whose_trees_were_never_written_are_refused(tmp_path, model, card, intervals):
+    files = intervals.to_files()
+    del files["intervals-1.txt"]
+    folder = saved_with(tmp_path, model, card, files)
+    with pytest.raises(ModelFileError, match=r"intervals\.json cannot be read") as caught:
+        store.load_intervals(folder)
+    assert str(folder) in str(caught.value)
+
+
+def test_training_anew_replaces_intervals_and_the_area_of_applicability(tmp_path, model, card, intervals):
+    more = {"applicability.npz": b"zip", "intervals.csv": "split\n", **intervals.to_files()}
+    folder = saved_with(tmp_path, model, card, more)
+    save(folder, model, card)
+    assert not {path.name for path in folder.iterdir()} & set(more)
 
 
 def replace(path: Path, old: str, new: str) -> None:
@@ -404,8 +478,8 @@ class Interruption:
 STEPS = {
     "the first member": (XGBoost, "save", 1),
     "a later member": (CatBoost, "save", 2),
-    "an attachment": (Path, "write_text", 1),
-    "the description": (Path, "write_text", 2),
+    "an attachment": (Path, "write_bytes", 1),
+    "the description": (Path, "write_text", 1),
     "the renaming of the old folder": (Path, "rename", 1),
 }
 
