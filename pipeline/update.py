@@ -21,7 +21,7 @@ from pipeline.cloud.asking import asked
 from pipeline.cloud.place import Cloud
 from pipeline.cubes.cube import build
 from pipeline.errors import DataError
-from pipeline.maps.mapping import predict_cube
+from pipeline.maps.mapping import predict_maps
 from pipeline.pages.map_page import write_map
 from pipeline.progress import Report, within
 from pipeline.publishing.publish import Published
@@ -113,7 +113,7 @@ def update(work: WorkDir, cloud: Cloud, report: Report, *, until: dt.date | None
             whole = _exported(added, manifest, work, cloud, within(report, 0.0, 0.75))
         build(whole, work.exports, work.cube, within(report, 0.75, 0.8))
         join_samples(whole, work.exports, work.samples)
-        predict_cube(work.model, work.cube, work.prediction, work.images, within(report, 0.8, 0.9))
+        predict_maps(work, within(report, 0.8, 0.9))
         published = steps.publish_maps(work, cloud, within(report, 0.9, 0.97))
         if work.map.exists():
             write_map(
@@ -153,7 +153,7 @@ def _newest(manifest: Manifest, study: Study) -> dt.date:
     """The last day for which every source has an image; at most the one there is, where some have no new."""
     recipe, grid = study.preparation, manifest.grid
     since = Calendar(manifest.end - planning.NEWEST_WITHIN, dt.date.fromisoformat(NEVER))
-    streams = predictors.STREAMS
+    streams = manifest.bands.streams
     times = {
         name: predictors.scenes(stream, since, recipe, grid).aggregate_max("system:time_start")
         for name, stream in streams.items()

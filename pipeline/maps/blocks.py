@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import odc.geo.xr  # noqa: F401  (gives datasets their grid)
@@ -23,20 +23,34 @@ import zarr
 from numpy.typing import NDArray
 
 from models import store
+from models.applicability import GridIndex
 from models.gridded import DAILY, MOVING, STILL, GridPredictor
+from models.intervals import GridHalfWidth
 from models.store import ModelCard
 from pipeline.columns import LAND_COVER, VARIABLES, Resolver
 from pipeline.cubes.layout import UNREADABLE as UNREADABLE
 from pipeline.errors import DataError
+from pipeline.learning.applicability import read_areas
 from pipeline.learning.extrapolation import edges
 from pipeline.learning.train import STUDY_FILE
 from pipeline.maps import blending
+from pipeline.maps.bands import HALF_WIDTH
+from pipeline.maps.bands import SM as SM
 from pipeline.study import Study
 from pipeline.tables.samples import share_of_class
+from pipeline.tables.titles import INDEX, INSIDE, LOWER, UPPER
 
-SM = "sm"
 TILES = 8  # footprints whose static predictors a process keeps: more than it has threads
 Floats = NDArray[np.float32]
+
+
+class Grid(Protocol):
+    """Says something of pixels on days."""
+
+    def predict(
+        self, features: Sequence[Floats], pixels: NDArray[np.intp], days: int
+    ) -> NDArray[np.floating[Any]]:
+        """(days, pixels); see ``models.gridded.GridPredictor.predict``."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +73,9 @@ class Job:
         cube: the predictors.
         result: Zarr group with the array to write to.
         days: position in the cube of each day of the result.
+        blend_km: see ``blending.shares``.
+        names: of the arrays to write: ``sm_model`` in place of ``sm`` where that is corrected later, and then
+            ``half_width`` in place of the ends of the intervals.
         fingerprint: of all that the values follow from: a worker that lives on reads a new cube anew.
     """
 
@@ -67,6 +84,8 @@ class Job:
     cube: Path
     result: Path
     days: tuple[int, ...]
+    blend_km: float
+    names: tuple[str, ...]
     fingerprint: str
 
 
@@ -79,12 +98,14 @@ class Finished:
         rows: land pixels times days.
         predicted: of these, the ones with a value.
         outside: for each feature, the rows in which it is beyond the range that training saw.
+        applicable: of those predicted, the ones within the area of applicability, where that is known.
     """
 
     block: int
     rows: int
     predicted: int
     outside: tuple[int, ...]
+    applicable: int = 0
 
 
 def model_hash(folder: Path) -> str:
@@ -95,6 +116,11 @@ def model_hash(folder: Path) -> str:
 def study_of(model: Path) -> Study:
     """The study a model was trained with."""
     return Study.parse((model / STUDY_FILE).read_text(encoding="utf-8"), model / STUDY_FILE)
+
+
+def ends(sm: Floats, half: Floats) -> tuple[Floats, Floats]:
+    """Both ends of the intervals around soil moisture; none begins below 0."""
+    return np.maximum(sm - half, 0), sm + half
 
 
 class Features:
@@ -149,7 +175,7 @@ class Features:
     def _feature(self, name: str, raw: Mapping[str, Floats]) -> Floats:
         if self._classes and name in LAND_COVER:
             return share_of_class(raw["lc"], name).astype(np.float32)
-        if name not in self._further:
+        if name in raw and name not in self._further:
             return raw[name]
         return self._resolver.numbers(name, lambda used: raw[used].astype(np.float64)).astype(np.float32)
 
@@ -176,11 +202,13 @@ class Part:
         stack: its name.
         pixels: positions in the flattened footprint.
         share: of the stack in each of them.
+        leads: whether no other stack has a larger one; true of one stack in each pixel.
     """
 
     stack: str
     pixels: NDArray[np.intp]
     share: NDArray[np.float64]
+    leads: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,6 +240,14 @@ class Mapper:
         self.predictors = {
             name: GridPredictor(stack, self.features.kinds) for name, stack in fitted.stacks.items()
         }
+        intervals = store.load_intervals(job.model) if {LOWER, HALF_WIDTH} & {*job.names} else None
+        self.half_widths = {
+            name: GridHalfWidth(found, self.features.kinds)
+            for name in self.predictors
+            if intervals is not None and (found := intervals.of(name)) is not None
+        }
+        areas = read_areas(job.model) if INDEX in job.names else {}
+        self.indices = {name: GridIndex(area, self.features.kinds) for name, area in areas.items()}
         self.doy = self.cube["time"].dt.dayofyear.to_numpy().astype(np.float32)
         self._tiles = lru_cache(TILES)(self._tile)
 
@@ -222,13 +258,15 @@ class Mapper:
         if not rows:
             return Finished(block.number, 0, 0, (0,) * len(self.features.names))
         features = self.features.values(self.read(tile, block))
-        sm = self._sm(tile, features, days)
-        array = zarr.open_array(self.job.result / SM, mode="r+")
-        array[block.time, block.y, block.x] = sm.reshape(
-            days, block.y.stop - block.y.start, block.x.stop - block.x.start
-        )
+        values = self._values(tile, features, days)
+        shape = days, block.y.stop - block.y.start, block.x.stop - block.x.start
+        for name, found in values.items():
+            array = zarr.open_array(self.job.result / name, mode="r+")
+            array[block.time, block.y, block.x] = found.reshape(shape)
+        predicted = int(np.count_nonzero(~np.isnan(values[self.job.names[0]])))
+        applicable = int(np.count_nonzero(values[INSIDE] == 1)) if INSIDE in values else 0
         outside = self.features.outside(features, tile.land, days)
-        return Finished(block.number, rows, int(np.count_nonzero(~np.isnan(sm))), outside)
+        return Finished(block.number, rows, predicted, outside, applicable)
 
     def tile(self, block: Block) -> Tile:
         """The footprint of a block."""
@@ -245,20 +283,44 @@ class Mapper:
                 raw[name] = values.reshape(len(days), -1).astype(np.float32, copy=False)
         return raw
 
-    def _sm(self, tile: Tile, features: Sequence[Floats], days: int) -> Floats:
-        """Soil moisture, (days, pixels of the footprint).
+    def _values(self, tile: Tile, features: Sequence[Floats], days: int) -> dict[str, Floats]:
+        """What is to be written, (days, pixels of the footprint) by name, soil moisture first.
 
         NaN where nothing is to be predicted, and where every feature that changes from day to day is missing.
         """
-        sm = np.full((days, len(tile.land)), np.nan)
-        sm[:, tile.land] = 0
-        for part in tile.parts:
-            sm[:, part.pixels] += part.share * self.predictors[part.stack].predict(
-                features, part.pixels, days
-            )
+        names, shape = self.job.names, (days, len(tile.land))
+        sm = self._blended(tile, features, days, self.predictors)
+        found = {names[0]: sm}
+        if self.half_widths:
+            half = self._blended(tile, features, days, self.half_widths)
+            if HALF_WIDTH in names:
+                found[HALF_WIDTH] = half
+            else:
+                found[LOWER], found[UPPER] = ends(sm, half)
+        if INDEX in names:
+            found[INDEX], found[INSIDE] = (np.full(shape, np.nan, np.float32) for _ in range(2))
+            for part in tile.parts:
+                pixels = part.pixels[part.leads]
+                if (index := self.indices.get(part.stack)) is not None and pixels.size:
+                    di = index.predict(features, pixels, days)
+                    found[INDEX][:, pixels] = di
+                    found[INSIDE][:, pixels] = di <= index.threshold
         if (seen := self.features.seen(features)) is not None:
-            sm[~seen] = np.nan
-        return sm.astype(np.float32)
+            for values in found.values():
+                values[~seen] = np.nan
+        return found
+
+    def _blended(
+        self, tile: Tile, features: Sequence[Floats], days: int, grids: Mapping[str, Grid]
+    ) -> Floats:
+        """What the stacks' evaluators say, each with the stack's share; NaN where one has none."""
+        found = np.full((days, len(tile.land)), np.nan)
+        found[:, tile.land] = 0
+        for part in tile.parts:
+            grid = grids.get(part.stack)
+            said = np.nan if grid is None else grid.predict(features, part.pixels, days)
+            found[:, part.pixels] += part.share * said
+        return found.astype(np.float32)
 
     def _tile(self, top: int, bottom: int, left: int, right: int) -> Tile:
         y, x = slice(top, bottom), slice(left, right)
@@ -271,15 +333,16 @@ class Mapper:
         if "lc" in static:
             static["lc"][static["lc"] < 0] = np.nan
         parts = []
-        for name, share in self._shares(y, x).items():
-            own = np.where(land, share.ravel(), 0)
+        shares = {name: np.where(land, share.ravel(), 0) for name, share in self._shares(y, x).items()}
+        leader = np.stack(list(shares.values())).argmax(axis=0) if shares else np.zeros(land.size, np.intp)
+        for number, (name, own) in enumerate(shares.items()):
             if len(pixels := np.flatnonzero(own)):
-                parts.append(Part(name, pixels, own[pixels]))
+                parts.append(Part(name, pixels, own[pixels], leader[pixels] == number))
         return Tile(land, static, tuple(parts))
 
     def _shares(self, y: slice, x: slice) -> blending.Shares:
         """The shares of the stacks, seen with as much land around the footprint as blending reaches over."""
-        blend_km = self.study.partitions.blend_km
+        blend_km = self.job.blend_km
         pixel_km = abs(self.cube.odc.geobox.resolution.x) / 1000
         reach = math.ceil(blend_km / pixel_km) + 1 if blend_km else 0
         top, left = max(y.start - reach, 0), max(x.start - reach, 0)

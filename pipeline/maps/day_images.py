@@ -28,7 +28,7 @@ from rasterio.io import MemoryFile
 
 from gee.exports import NODATA
 from pipeline.errors import DataError
-from pipeline.maps.blocks import SM
+from pipeline.maps.bands import bands_of
 from pipeline.maps.prediction_store import FINGERPRINT
 from pipeline.maps.scheduling import Workers
 from pipeline.progress import Report
@@ -36,9 +36,13 @@ from pipeline.work.staging import whole, write_json
 
 UNITS = "m3/m3"
 BLOCK_PIXELS = 256
+SMALL = 1024  # pixels along a side; overviews of so few take as long as the image and are of no use
+LEVEL = 1  # of DEFLATE: the usual 6 takes a quarter longer and saves nothing on these fields
 SLAB_BYTES = 64e6  # of days that a task holds
 SLAB_DAYS = 8  # that a task holds: a quarter of a chunk, so that few days too keep several threads busy
 RECORD = "images.json"
+Pixels = NDArray[np.float32]
+"""Of a day: (bands, y, x)."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +78,11 @@ def write_images(prediction: Path, folder: Path, workers: Workers, report: Repor
     with xr.open_zarr(prediction, chunks=None, consolidated=False, decode_coords="all") as store:
         fingerprint = str(store.attrs[FINGERPRINT])
         days = [day.date() for day in pd.DatetimeIndex(store["time"].to_numpy())]
-        height, width = store.sizes["y"], store.sizes["x"]
+        values = store.sizes["y"] * store.sizes["x"] * len(bands_of(store))
     removed = tuple(_foreign(folder, days))
     if not removed and _recorded(folder, fingerprint, days):
         return Images((), ())
-    length = int(max(1, min(SLAB_DAYS, SLAB_BYTES // (4 * height * width))))
+    length = int(max(1, min(SLAB_DAYS, SLAB_BYTES // (4 * values))))
     slabs = [slice(first, first + length) for first in range(0, len(days), length)]
     written: list[dt.date] = []
     done = 0
@@ -137,7 +141,10 @@ def _write_slab(prediction: Path, folder: Path, slab: slice) -> tuple[dt.date, .
     with xr.open_zarr(prediction, chunks=None, consolidated=False, decode_coords="all") as store:
         part = store.isel(time=slab)
         days = [day.date() for day in pd.DatetimeIndex(part["time"].to_numpy())]
-        values = part[SM].to_numpy()
+        bands = bands_of(part)
+        values = np.empty((len(days), len(bands), part.sizes["y"], part.sizes["x"]), np.float32)
+        for number, name in enumerate(bands):
+            values[:, number] = part[name].to_numpy()
         grid: GeoBox = store.odc.geobox
         tags = {
             "units": UNITS,
@@ -148,21 +155,23 @@ def _write_slab(prediction: Path, folder: Path, slab: slice) -> tuple[dt.date, .
     return tuple(
         day
         for day, image in zip(days, values, strict=True)
-        if _write_day(image_path(folder, day), image, grid, tags | {"date": str(day)})
+        if _write_day(image_path(folder, day), image, bands, grid, tags | {"date": str(day)})
     )
 
 
-def _write_day(path: Path, image: NDArray[np.float32], grid: GeoBox, tags: Mapping[str, str]) -> bool:
+def _write_day(
+    path: Path, image: Pixels, bands: tuple[str, ...], grid: GeoBox, tags: Mapping[str, str]
+) -> bool:
     """Write an image unless it is there; returns whether it was written."""
     values = np.where(np.isnan(image), np.float32(NODATA), image)
-    if _shows(path, values, grid, tags):
+    if _shows(path, values, bands, grid, tags):
         return False
     with whole(path) as beside:
-        beside.write_bytes(_cog(values, grid, tags))
+        beside.write_bytes(_cog(values, bands, grid, tags))
     return True
 
 
-def _shows(path: Path, values: NDArray[np.float32], grid: GeoBox, tags: Mapping[str, str]) -> bool:
+def _shows(path: Path, values: Pixels, bands: tuple[str, ...], grid: GeoBox, tags: Mapping[str, str]) -> bool:
     """Whether an image is there, whole, and says and shows the same."""
     if not path.exists():
         return False
@@ -171,22 +180,26 @@ def _shows(path: Path, values: NDArray[np.float32], grid: GeoBox, tags: Mapping[
             same = tags.items() <= file.tags().items() and file.transform == grid.affine
             return bool(
                 same
+                and file.descriptions == bands
                 and file.crs == CRS.from_user_input(str(grid.crs))
-                and np.array_equal(file.read(1), values)
+                and np.array_equal(file.read(), values)
             )
     except RasterioIOError:
         return False
 
 
-def _cog(values: NDArray[np.float32], grid: GeoBox, tags: Mapping[str, str]) -> bytes:
+def _cog(values: Pixels, bands: tuple[str, ...], grid: GeoBox, tags: Mapping[str, str]) -> bytes:
+    height, width = values.shape[1:]
     profile: dict[str, Any] = {
-        "driver": "COG", "count": 1, "dtype": "float32", "height": values.shape[0], "width": values.shape[1],
+        "driver": "COG", "count": len(bands), "dtype": "float32", "height": height, "width": width,
         "crs": str(grid.crs), "transform": grid.affine, "nodata": NODATA, "compress": "DEFLATE",
-        "predictor": "FLOATING_POINT", "blocksize": BLOCK_PIXELS, "overview_resampling": "AVERAGE",
+        "level": LEVEL, "predictor": "FLOATING_POINT", "blocksize": BLOCK_PIXELS,
+        "overviews": "NONE" if max(height, width) <= SMALL else "AUTO", "overview_resampling": "AVERAGE",
     }  # fmt: skip
     with MemoryFile() as memory:
         with memory.open(**profile) as file:
-            file.write(values, 1)
-            file.set_band_description(1, SM)
+            file.write(values)
+            for number, name in enumerate(bands, start=1):
+                file.set_band_description(number, name)
             file.update_tags(**tags)
         return bytes(memory.getbuffer())

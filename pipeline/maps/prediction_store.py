@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,19 +22,17 @@ import zarr
 from pipeline.cubes.layout import CODEC, DAYS, INNER, METADATA
 from pipeline.cubes.layout import COMPLETE as COMPLETE
 from pipeline.errors import DataError
-from pipeline.maps.blocks import SM, Block, Finished
+from pipeline.maps.bands import ATTRIBUTES, HALF_WIDTH, SM
+from pipeline.maps.blocks import Block, Finished
+from pipeline.maps.correcting import CorrectedStretch, Correction
+from pipeline.tables.titles import INSIDE
 from pipeline.work.processes import Owner, Witness
 from pipeline.work.staging import whole
 
 FINGERPRINT, SUMMARY = "fingerprint", "summary"  # attributes
-RECORD, OWNER, STORE = "finished.jsonl", "owner", "store"
+RECORD, CORRECTIONS, OWNER, STORE = "finished.jsonl", "corrected.jsonl", "owner", "store"
 SMALL_MAP = 512**2  # pixels; a larger one has blocks enough of four chunks, which cost less to read each
-SM_ATTRIBUTES: dict[str, Any] = {
-    "long_name": "surface soil moisture, 0 to 5 cm, volume of water in the volume of soil",
-    "units": "m3 m-3",
-    "standard_name": "volume_fraction_of_condensed_water_in_soil",
-    "grid_mapping": "spatial_ref",
-}
+HELD = 2**23  # values: whole fields of the days of a chunk, of which a task of the correction holds a few
 
 
 @dataclass(frozen=True)
@@ -45,20 +43,51 @@ class Summary:
         rows: land pixels times days.
         predicted: of these, the ones with a value.
         outside: for each feature of the model, the rows in which it is beyond the range that training saw.
+        correction: to SMAP; None where there was none.
+        applicable: of those predicted, the ones within the area of applicability; None where it is not known.
+        notes: what else the user should know, one sentence each.
     """
 
     rows: int
     predicted: int
     outside: tuple[int, ...]
+    correction: Correction | None = None
+    applicable: int | None = None
+    notes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, finished: list[Finished], features: int) -> Summary:
-        """The sum of all blocks."""
+    def of(
+        cls,
+        finished: list[Finished],
+        features: int,
+        corrected: list[CorrectedStretch],
+        notes: Sequence[str],
+        *,
+        judged: bool,
+    ) -> Summary:
+        """The sum of all blocks, and of all corrected days; ``judged`` where applicability is known."""
         return cls(
             sum(one.rows for one in finished),
             sum(one.predicted for one in finished),
             tuple(sum(one.outside[number] for one in finished) for number in range(features)),
+            Correction.of(one.correction for one in corrected) if corrected else None,
+            sum(one.applicable for one in finished) if judged else None,
+            tuple(notes),
         )
+
+    @classmethod
+    def read(cls, told: Mapping[str, Any]) -> Summary:
+        """From what the store says of itself."""
+        correction = told.get("correction")
+        return cls(
+            told["rows"], told["predicted"], tuple(told["outside"]),
+            _correction(correction) if correction else None, told.get("applicable"),
+            tuple(told.get("notes", ())),
+        )  # fmt: skip
+
+
+def _correction(told: Mapping[str, Any]) -> Correction:
+    return Correction(**{**told, "without": tuple(told["without"])})
 
 
 def blocks(days: int, height: int, width: int) -> list[Block]:
@@ -72,6 +101,20 @@ def blocks(days: int, height: int, width: int) -> list[Block]:
     stretches = [slice(first, min(first + DAYS, days)) for first in range(0, days, DAYS)]
     places = [(time, y, x) for y, x in parts for time in stretches]
     return [Block(number, *place) for number, place in enumerate(places)]
+
+
+def stretches(days: int, height: int, width: int) -> list[slice]:
+    """The days of a chunk, one stretch after the other: what one task of the correction takes."""
+    length = days_of_chunk(height, width)
+    return [slice(first, min(first + length, days)) for first in range(0, days, length)]
+
+
+def days_of_chunk(height: int, width: int) -> int:
+    """As many as of the cube, or a half, a quarter and so on where whole fields of so many are too large."""
+    length = DAYS
+    while length > 1 and length * height * width > HELD:
+        length //= 2
+    return length
 
 
 def attributes_of(path: Path) -> dict[str, Any] | None:
@@ -88,8 +131,7 @@ def summary_of(path: Path, fingerprint: str) -> Summary | None:
     told = attributes_of(path)
     if told is None or told.get(FINGERPRINT) != fingerprint or told.get(COMPLETE) != 1:
         return None
-    found = told[SUMMARY]
-    return Summary(found["rows"], found["predicted"], tuple(found["outside"]))
+    return Summary.read(told[SUMMARY])
 
 
 class Unfinished:
@@ -101,12 +143,14 @@ class Unfinished:
 
     Attributes:
         finished: blocks that are there.
+        corrected: stretches of days whose correction is there.
     """
 
     def __init__(self, out: Path, fingerprint: str) -> None:
         self.out, self.fingerprint = out, fingerprint
         self.folder = out.with_name(f".{out.name}.partial")
         self.finished: list[Finished] = []
+        self.corrected: list[CorrectedStretch] = []
 
     @property
     def store(self) -> Path:
@@ -114,11 +158,12 @@ class Unfinished:
         return self.folder / STORE
 
     @contextmanager
-    def opened(self, empty: xr.Dataset) -> Iterator[None]:
+    def opened(self, empty: xr.Dataset, names: Sequence[str] = (SM,)) -> Iterator[None]:
         """Go on with what an earlier run left, or begin.
 
         Args:
             empty: coordinates and attributes of the result.
+            names: of its arrays.
 
         Raises:
             DataError: ``out`` is something else than a prediction, another process is at it, or the disk
@@ -129,7 +174,7 @@ class Unfinished:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with self._alone():
-                self._begin(empty)
+                self._begin(empty, names)
                 yield
         except OSError as error:
             raise DataError(
@@ -154,37 +199,54 @@ class Unfinished:
         finally:
             path.unlink(missing_ok=True)
 
-    def _begin(self, empty: xr.Dataset) -> None:
+    def _begin(self, empty: xr.Dataset, names: Sequence[str]) -> None:
         told = attributes_of(self.store)
         if told is None or told.get(FINGERPRINT) != self.fingerprint:
             shutil.rmtree(self.store, ignore_errors=True)
-            (self.folder / RECORD).unlink(missing_ok=True)
-            create(self.store, empty)
+            for name in (RECORD, CORRECTIONS):
+                (self.folder / name).unlink(missing_ok=True)
+            create(self.store, empty, names)
             # Last: a store that has it has everything but values.
             zarr.open_group(self.store, mode="r+").attrs[FINGERPRINT] = self.fingerprint
-        self.finished = list(self._recorded())
+        self.finished = [
+            Finished(**told | {"outside": tuple(told["outside"])}) for told in self._recorded(RECORD)
+        ]
+        self.corrected = [
+            CorrectedStretch(told["first"], _correction(told["correction"]))
+            for told in self._recorded(CORRECTIONS)
+        ]
 
-    def _recorded(self) -> Iterator[Finished]:
+    def _recorded(self, name: str) -> Iterator[dict[str, Any]]:
         with suppress(FileNotFoundError):
-            for line in (self.folder / RECORD).read_text(encoding="utf-8").splitlines(keepends=True):
+            for line in (self.folder / name).read_text(encoding="utf-8").splitlines(keepends=True):
                 if line.endswith("\n"):  # the last one may have been cut off
-                    told = json.loads(line)
-                    yield Finished(**told | {"outside": tuple(told["outside"])})
+                    yield json.loads(line)
 
     def record(self, one: Finished) -> None:
         """Note a block as written."""
         self.finished.append(one)
-        with (self.folder / RECORD).open("a", encoding="utf-8") as file:
+        self._note(RECORD, one)
+
+    def record_correction(self, one: CorrectedStretch) -> None:
+        """Note a stretch of days as corrected."""
+        self.corrected.append(one)
+        self._note(CORRECTIONS, one)
+
+    def _note(self, name: str, one: Finished | CorrectedStretch) -> None:
+        with (self.folder / name).open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(one)) + "\n")
 
-    def finish(self, features: int) -> Summary:
+    def finish(self, features: int, notes: Sequence[str] = ()) -> Summary:
         """Put the result in its place.
 
         Args:
             features: number of the model's.
+            notes: what the user should know of it each time.
         """
-        summary = Summary.of(self.finished, features)
+        judged = (self.store / INSIDE).is_dir()
+        summary = Summary.of(self.finished, features, self.corrected, notes, judged=judged)
         told: dict[str, Any] = {SUMMARY: asdict(summary), COMPLETE: 1}
+        shutil.rmtree(self.store / HALF_WIDTH, ignore_errors=True)
         zarr.open_group(self.store, mode="r+").attrs.update(told)
         earlier = self.folder / "earlier"
         shutil.rmtree(earlier, ignore_errors=True)
@@ -195,11 +257,20 @@ class Unfinished:
         return summary
 
 
-def create(path: Path, empty: xr.Dataset) -> None:
-    """Write coordinates and attributes of a result, and its array without values."""
+def create(path: Path, empty: xr.Dataset, names: Sequence[str] = (SM,)) -> None:
+    """Write coordinates and attributes of a result, and its arrays without values.
+
+    Args:
+        path: of the Zarr group.
+        empty: coordinates and attributes.
+        names: of the arrays, all of ``bands.ATTRIBUTES``.
+    """
     dims = ("time", "y", "x")
+    shape = tuple(empty.sizes[dim] for dim in dims)
     empty.to_zarr(path, mode="w", zarr_format=3, consolidated=False)
-    zarr.open_group(path, mode="r+").create_array(
-        SM, shape=tuple(empty.sizes[dim] for dim in dims), dtype="float32", fill_value=np.nan,
-        dimension_names=dims, chunks=(DAYS, INNER, INNER), compressors=CODEC, attributes=SM_ATTRIBUTES,
-    )  # fmt: skip
+    group = zarr.open_group(path, mode="r+")
+    for name in names:
+        group.create_array(
+            name, shape=shape, dtype="float32", fill_value=np.nan, dimension_names=dims,
+            chunks=(days_of_chunk(*shape[1:]), INNER, INNER), compressors=CODEC, attributes=ATTRIBUTES[name],
+        )  # fmt: skip

@@ -31,6 +31,7 @@ from scipy import ndimage
 from gee.grids import WGS84
 from gee.layers import SOIL_MOISTURE
 from pipeline.errors import DataError
+from pipeline.maps.prediction_store import SUMMARY
 from pipeline.pages import map_data
 from pipeline.pages.map_data import Coarse, Codes, Ground, Stations, cuts, encoded
 from pipeline.progress import Report
@@ -126,6 +127,7 @@ class _Study:
     stations: Stations | None
     model: str
     simulated: bool
+    corrected: bool
 
 
 def write_map(
@@ -226,7 +228,10 @@ def _read(
         or bool(coarse and coarse.simulated)
         or bool(placed and placed.simulated)
     )
-    return _Study(manifest, days, codes, ground, coarse, placed, str(told.get("model_hash", "")), simulated)
+    summary = told.get(SUMMARY)
+    corrected = isinstance(summary, dict) and bool(summary.get("correction"))
+    made_by = str(told.get("model_hash", ""))
+    return _Study(manifest, days, codes, ground, coarse, placed, made_by, simulated, corrected)
 
 
 def _write(study: _Study, out: Path, scratch: Path, key: str, embed_bytes: int, report: Report) -> MapPage:
@@ -447,8 +452,9 @@ def _notes(study: _Study) -> Iterator[dict[str, str]]:
     manifest, model = study.manifest, study.model[:12] or "unnamed"
     notes = {
         "Simulated": "The sources are simulated: nothing here was observed." if study.simulated else "",
-        "Downscaled, 1 km": f"Prediction of model {model} on {manifest.crs}, kept in steps of "
-        f"{map_data.STEP:g} m³/m³.",
+        "Downscaled, 1 km": f"Prediction of model {model} on {manifest.crs}, "
+        + "corrected so that its mean over a cell is SMAP's value, " * study.corrected
+        + f"kept in steps of {map_data.STEP:g} m³/m³.",
         "SMAP, 9 km": "SMAP L4 surface soil moisture of the nearest cell that Earth Engine's raster holds, "
         "drawn in pixels of 1 km."
         if study.smap

@@ -45,8 +45,9 @@ class _Part:
 
 
 def members_at(
-    model: Path, cube: Path, rows: Pixels, columns: Pixels, days: Days, report: Report
-) -> dict[str, Values]:
+    model: Path, cube: Path, rows: Pixels, columns: Pixels, days: Days, report: Report,
+    *, blend_km: float = 0.0,
+) -> dict[str, Values]:  # fmt: skip
     """Predict the stack, its members and WP at pixels.
 
     Args:
@@ -56,11 +57,13 @@ def members_at(
         columns: of the same pixels.
         days: wanted, in order.
         report: told about progress.
+        blend_km: of the map, see ``blending.shares``.
 
     Returns:
-        (days, pixels), m³/m³, as float32 numbers, by name: ``sm``, the stack as it makes the map; each base
-        learner of the same stacks; and ``wp``, the stack without partitions, where there are others. NaN
-        where the map has none: outside the region, on water, where all predictors of the day are missing.
+        (days, pixels), m³/m³, as float32 numbers, by name: ``sm``, what the stacks say as in the map, before
+        it is corrected to SMAP; each base learner of the same stacks; and ``wp``, the stack without
+        partitions, where there are others. NaN where the map has none: outside the region, on water, where
+        all predictors of the day are missing.
 
     Raises:
         DataError: the cube cannot be read, lacks one of the days, or has nothing for a predictor.
@@ -72,7 +75,7 @@ def members_at(
         at = {"y": xr.DataArray(rows, dims="pixel"), "x": xr.DataArray(columns, dims="pixel")}
         features = Features(card, study_of(model), opened)
         try:
-            parts = list(_parts(model, fitted, opened, at))
+            parts = list(_parts(blend_km, fitted, opened, at))
             positions = _positions(opened, days)
             pixels = _AtPixels(fitted, features, opened, at, parts)
             step = DAYS * max(1, SLAB_ROWS // (DAYS * max(1, len(rows))))
@@ -97,13 +100,13 @@ def _positions(cube: xr.Dataset, days: Days) -> Pixels:
 
 
 def _parts(
-    model: Path, fitted: PartitionedStack, cube: xr.Dataset, at: Mapping[str, xr.DataArray]
+    blend_km: float, fitted: PartitionedStack, cube: xr.Dataset, at: Mapping[str, xr.DataArray]
 ) -> Iterator[_Part]:
     """Which stacks predict which pixels, from the borders of the whole map."""
     region = cube["region"].to_numpy() == 1
     found = blending.shares(
         cube["partition"].to_numpy(), region, cube.attrs["partition_names"], fitted.stacks.keys(),
-        pixel_km=abs(cube.odc.geobox.resolution.x) / 1000, blend_km=study_of(model).partitions.blend_km,
+        pixel_km=abs(cube.odc.geobox.resolution.x) / 1000, blend_km=blend_km,
     )  # fmt: skip
     here = at["y"].to_numpy(), at["x"].to_numpy()
     land = (cube["land"].to_numpy()[here] == 1) & region[here]

@@ -8,7 +8,9 @@ them.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,12 +25,13 @@ from models.errors import ModelFileError
 from models.inference import AGREEMENT
 from pipeline.cubes.cube import open_cube
 from pipeline.errors import DataError, GeeSmapError
-from pipeline.maps.blocks import SM, UNREADABLE, model_hash
+from pipeline.maps.bands import SM, bands_of
+from pipeline.maps.blocks import UNREADABLE, model_hash
 from pipeline.products.members import members_at
 from pipeline.products.product import Values
 from pipeline.products.smap import smap_at
 from pipeline.progress import Report
-from pipeline.tables.titles import DOWNSCALED, SMAP, SMAP_BILINEAR
+from pipeline.tables.titles import DOWNSCALED, SMAP, SMAP_BILINEAR, UNCORRECTED
 from pipeline.work.manifest import Manifest
 from pipeline.work.workdir import WorkDir
 
@@ -58,12 +61,14 @@ class Own:
     Attributes:
         days: of the map.
         columns: (days, stations) by column of the table of predictions, m³/m³, NaN where there is none.
+        beside: what the map says of its own values there, by band: ends of intervals, applicability.
         outage: (days,) whether SMAP's radiometer was off.
         notes: what the user should know.
     """
 
     days: tuple[dt.date, ...]
     columns: dict[str, Values]
+    beside: dict[str, Values]
     outage: NDArray[np.bool_]
     notes: tuple[str, ...]
 
@@ -112,15 +117,15 @@ def own_values(work: WorkDir, manifest: Manifest, at: OnMap, report: Report) -> 
         report: told about progress.
 
     Returns:
-        ``sm``, ``smap``, ``smap_bilinear`` where cells stand in rows and columns, and as far as the model is
-        still that of the map ``wp`` and the base learners.
+        ``sm``, where the map is corrected to SMAP ``sm_model``, ``smap``, ``smap_bilinear`` where cells stand
+        in rows and columns, and as far as the model is still that of the map ``wp`` and the base learners.
 
     Raises:
         DataError: there is no prediction, or there are no samples.
     """
     report("the map at stations", 0.0)
-    days, sm, made_by = _map_at(work, at)
-    found = {DOWNSCALED: sm}
+    days, bands, told = _map_at(work, at)
+    found = {name: bands.pop(name) for name in (DOWNSCALED, UNCORRECTED) if name in bands}
     smap = smap_at(work.samples, manifest.crs, at.places, days)
     found[SMAP] = smap.nearest
     notes = list(at.notes)
@@ -129,23 +134,26 @@ def own_values(work: WorkDir, manifest: Manifest, at: OnMap, report: Report) -> 
     else:
         found[SMAP_BILINEAR] = smap.bilinear
     try:
-        found |= _members(work, at, days, sm, made_by, report)
+        found |= _members(work, at, days, found.get(UNCORRECTED, found[DOWNSCALED]), told, report)
     except (GeeSmapError, ModelFileError, OSError) as error:
         notes.append(f"The base models are not compared: {error}")
     outage = np.array([in_outage(day) for day in days], np.bool_)
-    return Own(days, found, outage, tuple(notes))
+    return Own(days, found, bands, outage, tuple(notes))
 
 
-def _map_at(work: WorkDir, at: OnMap) -> tuple[tuple[dt.date, ...], Values, str]:
-    """The map's days, its values, and the hash of the model that made it."""
+def _map_at(work: WorkDir, at: OnMap) -> tuple[tuple[dt.date, ...], dict[str, Values], Mapping[str, Any]]:
+    """The map's days, its values by band, and what it says of itself."""
     if not work.prediction.exists():
         raise DataError(f"{work.prediction} is not there: gee-smap predict makes it")
     where = {"y": xr.DataArray(at.rows, dims="station"), "x": xr.DataArray(at.columns, dims="station")}
     try:
         with xr.open_zarr(work.prediction, chunks=None, consolidated=False) as prediction:
-            sm = prediction[SM].isel(where).transpose("time", "station").to_numpy()
+            bands = {
+                name: prediction[name].isel(where).transpose("time", "station").to_numpy().astype(np.float64)
+                for name in dict.fromkeys((SM, *bands_of(prediction)))
+            }
             days = tuple(day.date() for day in pd.DatetimeIndex(prediction["time"].to_numpy()))
-            return days, sm.astype(np.float64), str(prediction.attrs.get("model_hash"))
+            return days, bands, dict(prediction.attrs)
     except (*UNREADABLE, LookupError) as error:
         raise DataError(
             f"{work.prediction} cannot be read ({error}): remove it, and gee-smap predict makes it again"
@@ -153,12 +161,22 @@ def _map_at(work: WorkDir, at: OnMap) -> tuple[tuple[dt.date, ...], Values, str]
 
 
 def _members(
-    work: WorkDir, at: OnMap, days: tuple[dt.date, ...], sm: Values, made_by: str, report: Report
+    work: WorkDir, at: OnMap, days: tuple[dt.date, ...], sm: Values, told: Mapping[str, Any], report: Report
 ) -> dict[str, Values]:
-    """The base learners and WP, of the very model and cube that made the map."""
-    if not (work.model / "model.json").exists() or model_hash(work.model) != made_by:
+    """The base learners and WP, of the very model and cube that made the map.
+
+    Args:
+        work: with both.
+        at: which pixels.
+        days: of the map.
+        sm: what its stacks say there.
+        told: what the map says of itself.
+        report: told about progress.
+    """
+    if not (work.model / "model.json").exists() or model_hash(work.model) != told.get("model_hash"):
         raise DataError(f"{work.model} is not the model of the map; gee-smap predict makes the map anew")
-    found = members_at(work.model, work.cube, at.rows, at.columns, days, report)
+    blend_km = float(told.get("blend_km", 0))
+    found = members_at(work.model, work.cube, at.rows, at.columns, days, report, blend_km=blend_km)
     if not np.allclose(found.pop(SM), sm, rtol=0, atol=AGREEMENT, equal_nan=True):
         raise DataError(f"{work.cube} is not the cube of the map; gee-smap predict makes the map anew")
     return found

@@ -185,7 +185,7 @@ class Making:
         """Whether the asset has the file's pixels and mask; one that cannot be read has not."""
         try:
             found = self.asking.ask(
-                lambda: assets.pixels(day.image.name, day.file.window), "cannot be read back"
+                lambda: assets.pixels(day.image.name, day.file.window, day.file.bands), "cannot be read back"
             )
         except EngineError as error:
             day.error = str(error)

@@ -11,7 +11,7 @@ import datetime as dt
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -31,9 +31,10 @@ from gee.assets import Property
 from gee.exports import NODATA, SIMULATED
 from gee.target import SmapBin
 from models import store
+from models.partitioned import OVERALL, STACK
 from models.store import ModelCard
 from pipeline.errors import DataError
-from pipeline.learning.train import OVERALL
+from pipeline.maps.bands import MEANINGS, SM, bands_of
 from pipeline.maps.blocks import model_hash
 from pipeline.maps.day_images import image_path
 from pipeline.maps.prediction_store import COMPLETE, attributes_of
@@ -45,7 +46,6 @@ from pipeline.work.workdir import WorkDir
 
 PROVISIONAL = "provisional"  # 1 where images that fill the day's gaps were not there yet
 SHA256 = "content_sha256"  # of pixels and grid
-STACK = "stack"  # the model whose scores count
 SCORES = ("r", "rmse")
 PROBE = 256  # pixels; side of the part that is read back
 
@@ -58,7 +58,8 @@ class DayFile:
         day: that it shows.
         path: of the GeoTIFF.
         grid: of its pixels.
-        sha256: of pixels and grid.
+        bands: its names, soil moisture first.
+        sha256: of pixels and grid, and of the bands' names where there are several.
         size: of the file, bytes.
         probe: the part that is compared when it is read back, all of a small image and else where most pixels
             are valid: column and row of its corner, width and height.
@@ -67,6 +68,7 @@ class DayFile:
     day: dt.date
     path: Path
     grid: GeoBox
+    bands: tuple[str, ...]
     sha256: str
     size: int
     probe: tuple[int, int, int, int]
@@ -83,9 +85,9 @@ class DayFile:
         return self.grid[row : row + height, column : column + width]
 
     def values(self) -> NDArray[np.float32]:
-        """The pixels of the probe, ``NODATA`` where there are none."""
+        """The pixels of the probe, (bands, rows, columns), ``NODATA`` where there are none."""
         with rasterio.open(self.path) as file:
-            return _filled(file.read(1, window=Window(*self.probe), masked=True))
+            return _filled(file.read(window=Window(*self.probe), masked=True))
 
 
 def object_name(index: str, sha256: str = "") -> str:
@@ -184,8 +186,14 @@ class Provenance:
         start = self.window.start(day)
         return start, start + dt.timedelta(hours=self.window.hours)
 
-    def of_collection(self) -> dict[str, Property]:
-        """Properties of the collection."""
+    def of_collection(self, bands: Sequence[str] = (SM,)) -> dict[str, Property]:
+        """Properties of the collection.
+
+        Args:
+            bands: of its images.
+        """
+        others = [f"{band} ({MEANINGS[band]})" for band in bands if band in MEANINGS]
+        further = f" Further bands: {', '.join(others)}." if others else ""
         simulated = " All sources are simulated: no value says anything about a real place."
         return {
             **self.common,
@@ -195,7 +203,7 @@ class Provenance:
             "description": (
                 f"Surface soil moisture (band sm, {self.card.target_unit}) on a grid of 1 km, one image a "
                 f"day ({self.window.label}): SMAP L4 downscaled by stacked gradient boosting after Xu et al. "
-                f"2024, made with gee-smap {version('gee-smap')}." + simulated * self.simulated
+                f"2024, made with gee-smap {version('gee-smap')}." + further + simulated * self.simulated
             ),
         }
 
@@ -235,17 +243,22 @@ def read_files(
 def _read(day: dt.date, path: Path, grid: GeoBox) -> DayFile:
     with rasterio.open(path) as file:
         own = GeoBox(file.shape, Affine(*file.transform[:6]), file.crs)
-        if file.count != 1 or file.dtypes[0] != "float32" or file.nodata != NODATA:
+        bands = (SM,) if file.descriptions == (None,) else tuple(map(str, file.descriptions))
+        if bands[0] != SM or bands != bands_of(bands):
+            raise ValueError(f"its bands are {', '.join(bands)}, not {SM} and then others of a prediction")
+        if {*file.dtypes} != {"float32"} or file.nodata != NODATA:
             raise ValueError(
-                f"it has {file.count} bands of {file.dtypes[0]} with nodata {file.nodata}, not one of "
-                f"float32 with {NODATA:g}"
+                f"it has {file.count} bands of {file.dtypes[0]} with nodata {file.nodata}, not of float32 "
+                f"with {NODATA:g}"
             )
         if own != grid:
             raise ValueError("it does not lie on the study's grid")
-        values = _filled(file.read(1, masked=True))
+        values = _filled(file.read(masked=True))
     digest = hashlib.sha256(json.dumps([str(own.crs), grids.crs_transform(own), *own.shape]).encode())
+    digest.update(json.dumps(bands[1:]).encode() if len(bands) > 1 else b"")
     digest.update(values.astype("<f4").tobytes())
-    return DayFile(day, path, own, digest.hexdigest(), path.stat().st_size, _probe(values != NODATA))
+    probe = _probe(values[0] != NODATA)
+    return DayFile(day, path, own, bands, digest.hexdigest(), path.stat().st_size, probe)
 
 
 def _probe(valid: NDArray[np.bool_]) -> tuple[int, int, int, int]:

@@ -193,7 +193,7 @@ class _Publication:
                 f"{len(making.failed)} of {len(days)} images of {self.collection} were not made:\n{listed}\n"
                 "Once that is mended, gee-smap publish makes those that are missing."
             )
-        self._describe_collection()
+        self._describe_collection(files)
         self._tell("done", 1.0)
         return Published(
             self.collection,
@@ -214,6 +214,7 @@ class _Publication:
             self.bucket.uri(f"{self.prefix}/{name}"),
             *self.provenance.times(file.day),
             {**self.provenance.of_day(file), STORED_IN: self.stored_in},
+            file.bands,
         )
         return DayAsset(file, image, name)
 
@@ -266,8 +267,9 @@ class _Publication:
             if self._find(name) is None:
                 raise
 
-    def _describe_collection(self) -> None:
-        wanted = {**self.provenance.of_collection(), STORED_IN: self.stored_in}
+    def _describe_collection(self, files: tuple[DayFile, ...]) -> None:
+        bands = files[0].bands if files else (assets.BAND,)
+        wanted = {**self.provenance.of_collection(bands), STORED_IN: self.stored_in}
         held = self._find(self.collection)
         if held is not None and differing(held.properties, wanted):
             dropped = stale(held.properties, wanted)

@@ -10,15 +10,22 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 DOWNSCALED = "sm"
+UNCORRECTED = "sm_model"
 SMAP = "smap"
 SMAP_BILINEAR = "smap_bilinear"
 WHOLE = "wp"
 SMCI = "smci"
 NSIDC = "smap_dsm"
 
+# What a map or a table says of its own values; no products.
+LOWER, UPPER = "sm_lower", "sm_upper"
+INDEX, INSIDE = "di", "aoa"
+CORRECTED = "corrected"
+
 TITLES: Mapping[str, str] = MappingProxyType(
     {
         DOWNSCALED: "Downscaled",
+        UNCORRECTED: "Stack, uncorrected",
         WHOLE: "WP",
         "xgboost": "XGBoost",
         "lightgbm": "LightGBM",

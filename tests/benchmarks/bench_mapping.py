@@ -1,15 +1,16 @@
 """Time the map of a region from its cube against a plain loop over its days.
 
-Run: python -m tests.benchmarks.bench_mapping [--full] [--workers 2]
+Run: python -m tests.benchmarks.bench_mapping [--full | --days 32] [--workers 2] [--added]
 
 The cube and the model are simulated: 495 x 612 pixels, all of them land, on 64 days, or with ``--full`` on
 the 215 of the season of Xu et al. 2024. ``ours`` is ``predict_cube`` with all it does: reading, predicting,
-the Zarr store and the images. ``plain`` opens each day with xarray, calls the libraries' own ``predict`` for
-each partition and writes a GeoTIFF with rasterio, on the first days only. Both read the same cube, use the
-same trees and all processors, each in a process of its own. Seconds of the clock hang on what else the
-machine does, so the plain loop runs before and after ours and its better time counts; seconds of the
-processors are printed beside them. The lower bounds are the predictor alone on arrays in memory, and reading
-the cube alone. Linux only.
+the Zarr store and the images, without correction, intervals and applicability; with ``--added`` only what
+each of these adds to it is measured, on EASE cells whose SMAP is made up. ``plain`` opens each day with
+xarray, calls the libraries' own ``predict`` for each partition and writes a GeoTIFF with rasterio, on the
+first days only. Both read the same cube, use the same trees and all processors, each in a process of its own.
+Seconds of the clock hang on what else the machine does, so the plain loop runs before and after ours and its
+better time counts; seconds of the processors are printed beside them. The lower bounds are the predictor
+alone on arrays in memory, and reading the cube alone. Linux only.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import odc.geo.xr  # noqa: F401
+import pandas as pd
 import rasterio
 import xarray as xr
 import zarr
@@ -35,9 +38,11 @@ from models.learners import cores
 from models.partitioned import WP
 from pipeline.cubes import layout
 from pipeline.learning.train import train
-from pipeline.maps.blocks import Block, Job, Mapper, model_hash
+from pipeline.maps.blocks import SM, Block, Job, Mapper, model_hash, study_of
+from pipeline.maps.footprints import EASE, Footprints
 from pipeline.maps.mapping import predict_cube
 from pipeline.maps.prediction_store import blocks
+from pipeline.study import Maps
 from tests.pipeline.small_cubes import bands_of, manifest
 from tests.simulated_samples import simulate
 
@@ -86,14 +91,34 @@ def make_cube(path: Path, days: int, height: int, width: int) -> Path:
     return path
 
 
-def ours(model: Path, cube: Path, out: Path, workers: int | None) -> dict[str, Any]:
+def make_samples(path: Path, cube: Path) -> Path:
+    """SMAP of every cell that the cube touches, a field of its own each day."""
+    with xr.open_zarr(cube, chunks=None, consolidated=False, decode_coords="all") as data:
+        grid, days = data.odc.geobox, data["time"].to_numpy()
+    names = Footprints.covering(EASE, grid, np.ones(grid.shape[0] * grid.shape[1], bool)).names
+    values = np.random.default_rng(0).normal(0.25, 0.04, len(names) * len(days))
+    pd.DataFrame(
+        {"cell": np.tile(names, len(days)), "date": days.repeat(len(names)), "sm": values, "simulated": True}
+    ).to_parquet(path)
+    return path
+
+
+def ours(
+    model: Path, cube: Path, out: Path, workers: int | None, samples: Path | None = None,
+    wanted: tuple[str, ...] = (),
+) -> dict[str, Any]:  # fmt: skip
     clock = Clock()
+    maps = Maps(**{name: name in wanted for name in Maps.model_fields})
+    predict = partial(
+        predict_cube, model, cube, out / "prediction.zarr", out / "images", workers=workers, samples=samples,
+        study=study_of(model).model_copy(update={"maps": maps}),
+    )  # fmt: skip
     with clock("all"):
-        done = predict_cube(model, cube, out / "prediction.zarr", out / "images", workers=workers)
+        done = predict()
     status = Path("/proc/self/status").read_text()  # ru_maxrss also counts the process that started this one
     peak = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
     with clock("again"):
-        predict_cube(model, cube, out / "prediction.zarr", out / "images", workers=workers)
+        predict()
     return {"rows": done.pixels * len(done.days), "spent": clock.spent, "peak": peak}
 
 
@@ -140,7 +165,7 @@ def bounds(model: Path, cube: Path, out: Path) -> dict[str, Any]:
     clock = Clock()
     data = xr.open_zarr(cube, chunks=None, consolidated=False)
     days, height, width = data["ndvi"].shape
-    mapper = Mapper(Job(model, model_hash(model), cube, out, tuple(range(days)), "bench"))
+    mapper = Mapper(Job(model, model_hash(model), cube, out, tuple(range(days)), 0.0, (SM,), "bench"))
     wanted = blocks(days, height, width)
     with clock("read"):
         for block in wanted:
@@ -169,6 +194,31 @@ def alone(work: Callable[..., dict[str, Any]], *args: Any) -> dict[str, Any]:
 
 def total(spent: dict[str, tuple[float, float]]) -> tuple[float, float]:
     return sum(one[0] for one in spent.values()), sum(one[1] for one in spent.values())
+
+
+def added(days: int, workers: int | None, folder: Path) -> None:
+    """What correction, intervals and applicability add to a prediction, alone and together."""
+    height, width = SHAPE
+    model = make_model(folder)
+    cube = make_cube(folder / "cube.zarr", days, height, width)
+    samples = make_samples(folder / "samples.parquet", cube)
+    print(f"{days} days of {height} x {width} pixels, {cores()} processors", flush=True)
+    every = tuple(Maps.model_fields)
+    plain_before = alone(ours, model, cube, folder / "first", workers)
+    for wanted in (*((name,) for name in every), every):
+        out = folder / "-".join(wanted)
+        found = alone(ours, model, cube, out, workers, samples, wanted)
+        again = alone(ours, model, cube, folder / f"{out.name}-plain", workers)
+        wall, cpu = np.array(found["spent"]["all"]) / np.minimum(
+            plain_before["spent"]["all"], again["spent"]["all"]
+        )
+        print(
+            f"{', '.join(wanted):40}{found['spent']['all'][1]:8.1f} processor seconds beside "
+            f"{again['spent']['all'][1]:.1f}: {cpu:.2f} x, by the clock {wall:.2f} x; peak "
+            f"{found['peak'] / 1e6:,.0f} MB beside {again['peak'] / 1e6:,.0f}",
+            flush=True,
+        )
+        plain_before = again
 
 
 def measure(days: int, workers: int | None, folder: Path) -> None:
@@ -219,7 +269,10 @@ if __name__ == "__main__":
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--full", action="store_true", help="the province and season")
+    parser.add_argument("--days", type=int, default=64, help="of the cube")
     parser.add_argument("--workers", type=int, help="processes in place of threads")
+    parser.add_argument("--added", action="store_true", help="only what correction and bands add")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        measure(215 if given.full else 64, given.workers, Path(scratch))
+        work = added if given.added else measure
+        work(215 if given.full else given.days, given.workers, Path(scratch))

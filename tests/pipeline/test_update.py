@@ -48,13 +48,13 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def step(name: str, result: object = None) -> Any:
         return lambda *of, **more: taken.append(name) or result
 
-    for name in ("build", "join_samples", "predict_cube", "write_map"):
+    for name in ("build", "join_samples", "predict_maps", "write_map"):
         monkeypatch.setattr(update, name, step(name))
     monkeypatch.setattr(steps, "publish_maps", step("publish_maps", published))
     return taken
 
 
-ALL = ["build", "join_samples", "predict_cube", "publish_maps"]
+ALL = ["build", "join_samples", "predict_maps", "publish_maps"]
 
 
 def newest(monkeypatch: pytest.MonkeyPatch, day: dt.date) -> None:

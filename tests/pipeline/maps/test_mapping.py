@@ -25,6 +25,7 @@ from pipeline.errors import ConfigError, DataError
 from pipeline.learning.train import STUDY_FILE, train
 from pipeline.maps import blocks as blocks_module
 from pipeline.maps.blending import shares
+from pipeline.maps.blocks import study_of
 from pipeline.maps.day_images import image_path
 from pipeline.maps.mapping import Mapped, predict_cube
 from pipeline.maps.prediction_store import blocks
@@ -121,9 +122,7 @@ def with_study(trained, folder: Path, more: str) -> Path:
     model, card = store.load(trained.model)
     text = (trained.model / STUDY_FILE).read_text(encoding="utf-8")
     counts = {one.name: one.samples for one in card.stacks}
-    store.save(
-        folder, model, card, counts, {STUDY_FILE: text.replace("[partitions]\n", f"[partitions]\n{more}\n")}
-    )
+    store.save(folder, model, card, counts, {STUDY_FILE: text.replace("blend_km = 0\n", f"{more}\n")})
     return folder
 
 
@@ -290,7 +289,7 @@ def test_each_day_is_a_cloud_optimised_image_of_the_same_values(trained, mapped)
             assert file.tags(ns="IMAGE_STRUCTURE")["PREDICTOR"] == "3"
             assert file.crs.to_epsg() == 32650
             assert tuple(file.transform)[:6] == (1000, 0, 500_000, 0, -1000, 3_600_000)
-            assert file.descriptions == ("sm",)
+            assert file.descriptions == ("sm", "sm_lower", "sm_upper", "di", "aoa")  # there are no samples
             assert file.tags() | {
                 "units": "m3/m3", "date": str(START + dt.timedelta(days=number)), "simulated": "1",
                 "model_hash": blocks_module.model_hash(trained.model), "study_hash": "5" * 64,
@@ -300,15 +299,15 @@ def test_each_day_is_a_cloud_optimised_image_of_the_same_values(trained, mapped)
 
 def test_a_large_image_has_overviews(trained, everywhere, tmp_path):
     wide = {
-        name: np.tile(values[-1:] if values.ndim == 3 else values, (1,) * (values.ndim - 2) + (1, 8))
+        name: np.tile(values[-1:] if values.ndim == 3 else values, (1,) * (values.ndim - 2) + (1, 13))
         for name, values in everywhere.items()
     }
     cube = write_cube(tmp_path / "cube.zarr", wide)
     done = predict_cube(trained.model, cube, tmp_path / "p.zarr", tmp_path / "images")
     with rasterio.open(image_path(done.images, START)) as file:
-        assert file.shape == (80, 640)
+        assert file.shape == (80, 1040)
         assert file.overviews(1)
-        assert file.block_shapes == [(256, 256)]
+        assert set(file.block_shapes) == {(256, 256)}
 
 
 def test_what_was_done_is_told(mapped, told, bands):
@@ -369,10 +368,13 @@ def test_a_second_call_does_nothing_and_says_so(trained, mapped, cube, folder):
 def test_days_whose_values_stay_keep_their_image(trained, everywhere, tmp_path):
     bands = {name: values.copy() for name, values in cropped(everywhere, 6, 20, 20).items()}
     cube, out, images = tmp_path / "cube.zarr", tmp_path / "p.zarr", tmp_path / "images"
-    predict_cube(trained.model, write_cube(cube, bands), out, images)
+    # Within the area of applicability an index is a bound that pixels of a block are searched for together.
+    study = study_of(trained.model)
+    study = study.model_copy(update={"maps": study.maps.model_copy(update={"applicability": False})})
+    predict_cube(trained.model, write_cube(cube, bands), out, images, study=study)
     first, old = sm_of(out), states(images)
     bands["lst"][3] += 8
-    done = predict_cube(trained.model, write_cube(cube, bands), out, images)
+    done = predict_cube(trained.model, write_cube(cube, bands), out, images, study=study)
     changed = [number for number in range(6) if not np.array_equal(sm_of(out)[number], first[number])]
     assert changed == [3]
     assert done.written == (dt.date(2019, 4, 4),)
@@ -381,10 +383,10 @@ def test_days_whose_values_stay_keep_their_image(trained, everywhere, tmp_path):
 
     image_path(images, START).write_bytes(image_path(images, START).read_bytes()[:900])  # cut off
     image_path(images, dt.date(2019, 4, 2)).unlink()
-    done = predict_cube(trained.model, cube, out, images)
+    done = predict_cube(trained.model, cube, out, images, study=study)
     assert (done.computed, done.written, done.removed) == (0, (START, dt.date(2019, 4, 2)), ())
     image_path(images, dt.date(2018, 4, 2)).write_bytes(b"")  # of a day that the map does not have
-    done = predict_cube(trained.model, cube, out, images)
+    done = predict_cube(trained.model, cube, out, images, study=study)
     assert (done.computed, done.written, done.removed) == (0, (), (dt.date(2018, 4, 2),))
     assert sorted(path.name for path in images.glob("*.tif")) == sorted(name for name in old if "tif" in name)
     with rasterio.open(image_path(images, START)) as file:

@@ -69,7 +69,7 @@ def _quiet(what: str, share: float) -> None:
     assert 0 <= share <= 1
 
 
-def pixels(image: str) -> NDArray[np.float32]:
+def pixels(image: str | ee.Image) -> NDArray[np.float32]:
     """What a reader gets of an image: values, NaN where masked."""
     found = ee.data.computePixels(
         {

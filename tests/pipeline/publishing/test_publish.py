@@ -13,8 +13,11 @@ from typing import Any
 import ee
 import numpy as np
 import pytest
+import rasterio
 import xarray as xr
 
+from gee import comparisons, layers
+from gee.timeseries import Calendar
 from pipeline.cloud.storage import Bucket
 from pipeline.errors import AuthError, ConfigError, DataError
 from pipeline.publishing.provenance import DayFile, read_files
@@ -24,9 +27,11 @@ from tests.pipeline.faulty_engine import Fault, Proxy
 from tests.pipeline.publishing.conftest import Publish, pixels, tasks
 from tests.pipeline.publishing.made import (
     DAYS,
+    HEIGHT,
     INDICES,
     ROOT,
     TRANSFORM,
+    WIDTH,
     soil_moisture,
     write_image,
     write_model,
@@ -63,6 +68,59 @@ def test_each_day_becomes_an_image_with_the_files_pixels(published: Publish, col
     assert ee.data.getAsset(collection)["type"] == "IMAGE_COLLECTION"
     [band] = ee.data.getAsset(f"{collection}/20190618")["bands"]
     assert (band["id"], band["dataType"]["precision"], band["pyramidingPolicy"]) == ("sm", "FLOAT", "MEAN")
+
+
+def several(day: int) -> dict[str, Any]:
+    """Three bands of a day, soil moisture as of ``soil_moisture``."""
+    sm = soil_moisture(day)
+    return {"sm": sm, "sm_model": soil_moisture(day, 1), "corrected": np.where(np.isnan(sm), np.nan, 2)}
+
+
+def write_bands(path: Any, bands: dict[str, Any]) -> None:
+    values = np.stack(list(bands.values()))
+    with rasterio.open(
+        path, "w", driver="GTiff", count=len(bands), height=HEIGHT, width=WIDTH, dtype="float32",
+        crs="EPSG:32650", transform=rasterio.Affine(*TRANSFORM), nodata=-9999.0,
+    ) as file:  # fmt: skip
+        file.write(np.where(np.isnan(values), -9999, values).astype("float32"))
+        file.descriptions = tuple(bands)
+
+
+def test_further_bands_are_published_behind_soil_moisture(
+    published: Publish, collection: str, work: WorkDir
+) -> None:
+    published()  # of one band, as by an older version
+    for number, index in enumerate(INDICES):
+        write_bands(work.images / f"sm_{index}.tif", several(number))
+    done = published()
+    assert done.outcomes == dict.fromkeys(INDICES, "replaced")
+    asset = ee.data.getAsset(f"{collection}/20190619")
+    assert [(band["id"], band["pyramidingPolicy"]) for band in asset["bands"]] == [
+        ("sm", "MEAN"), ("sm_model", "MEAN"), ("corrected", "MODE")
+    ]  # fmt: skip
+    for name, wanted in several(1).items():
+        found = pixels(ee.Image(f"{collection}/20190619").select([name]).rename(["sm"]))
+        np.testing.assert_array_equal(found, wanted)
+    about = ee.data.getAsset(collection)["properties"]["description"]
+    assert "sm_model (what the model says, before it is corrected to SMAP)" in about
+    assert published().outcomes == dict.fromkeys(INDICES, "unchanged")
+    changed = several(0) | {"sm_model": soil_moisture(0, 2)}  # another band than the first
+    write_bands(work.images / f"sm_{INDICES[0]}.tif", changed)
+    assert published().outcomes == dict.fromkeys(INDICES, "unchanged") | {INDICES[0]: "replaced"}
+
+
+def test_readers_find_soil_moisture_whatever_bands_the_images_of_a_collection_have(
+    published: Publish, collection: str, work: WorkDir
+) -> None:
+    write_bands(work.images / f"sm_{INDICES[1]}.tif", several(1))
+    published()
+    for number, day in enumerate(DAYS):
+        np.testing.assert_array_equal(
+            pixels(layers.soil_moisture(collection, day).image), soil_moisture(number)
+        )
+        [one] = comparisons.published(collection, Calendar(day, day)).toList(1).getInfo()
+        assert [band["id"] for band in one["bands"]] == ["sm"]
+        assert one["properties"]["date"] == day.isoformat()
 
 
 def test_an_image_tells_what_it_is(published: Publish, collection: str, work: WorkDir) -> None:
