@@ -2,8 +2,9 @@
 
 A day of the year, or soil and elevation that never change, let a flexible model look up the date or the cell
 of a row that it has seen nearby; that pays on a random split and fails where whole dates or places are new.
-So a gain that such predictors bring is shown beside the split it was gained under. Xu et al. 2024 trains on
-all fifteen (section 3.3) and scores a random split alone.
+So a gain that such predictors bring is shown beside the split it was gained under, and the project's sets of
+predictors are compared where whole dates or places are held out. Xu et al. 2024 trains on all fifteen
+(section 3.3) and scores a random split alone.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -25,11 +26,12 @@ from numpy.typing import NDArray
 
 from models.metrics import Metric, compare
 from models.partitioned import WP, check_partitions
-from models.splits import LeavePartitionOut, SampleKeys
-from pipeline.columns import LAND_COVER
+from models.splits import CellsAndDates, LeavePartitionOut, SampleKeys, SpatialBlocks, TimeBlocks
+from pipeline.columns import LAND_COVER, SEASON
 from pipeline.errors import DataError
 from pipeline.figures import ablation as figures
 from pipeline.figures.style import save
+from pipeline.learning.predictor_sets import COMPARED, PAPER, comparable
 from pipeline.learning.train import MODELS, Holding, Progress, Trainer, independent, splits
 from pipeline.progress import Report
 from pipeline.study import Study
@@ -46,8 +48,8 @@ class PredictorSet(NamedTuple):
 
 FULL = "all"  # the set that the others are compared with
 STACK = "stack"
-DATES = frozenset({"doy"})
-STATICS = frozenset({"dem", "sand", "silt", "clay", *LAND_COVER})
+DATES = frozenset({"doy", *SEASON})
+STATICS = frozenset({"dem", "slope", "twi", "sand", "silt", "clay", *LAND_COVER})
 SETS = {
     FULL: PredictorSet("All predictors", frozenset()),
     "without-doy": PredictorSet("Without day of year", DATES),
@@ -55,8 +57,14 @@ SETS = {
     "without-both": PredictorSet("Without both", DATES | STATICS),
 }
 METRICS: tuple[Metric, ...] = ("r", "rmse", "bias", "ubrmse")
+BLOCKED = (SpatialBlocks.name, TimeBlocks.name, CellsAndDates.name)  # splits that sets are compared under
 RECORD, TABLE, PICTURE = "ablation.json", "ablation.csv", "ablation"
-FILES = (TABLE, f"{PICTURE}.png", f"{PICTURE}.svg", RECORD)
+SETS_TABLE, SETS_PICTURE = "predictor-sets.csv", "predictor-sets"
+FILES = (
+    TABLE, f"{PICTURE}.png", f"{PICTURE}.svg", SETS_TABLE, f"{SETS_PICTURE}.png", f"{SETS_PICTURE}.svg",
+    RECORD,
+)  # fmt: skip
+VERSION = 2  # of the files
 ENDS = ("", "_lower", "_upper")
 UNFINISHED = ".held-out"  # folder of what a run that was stopped has predicted
 LIBRARIES = ("gee-smap", "xgboost", "lightgbm", "catboost")  # another version may predict something else
@@ -73,13 +81,19 @@ class Ablation:
         summary: the rest of ``ablation.json``: ``simulated``, ``study``, ``key``, ``settings``, ``sets``
             (the predictors left out of each), ``splits`` (``promise``, ``rows``, ``reason`` where there are
             no scores, ``best``, the member of lowest RMSE with all predictors, ``drawn``, what a block is
-            where intervals are drawn), ``notes``.
+            where intervals are drawn), ``compared`` (``title`` and ``predictors`` of each set compared),
+            ``apart``, why there are none, ``notes``.
         picture: the figure, PNG; None where nothing was scored.
+        compared: as ``table``, of the project's sets of predictors under the blocked splits, as in
+            ``predictor-sets.csv``; changes are to the paper's fifteen. Empty where they cannot be compared.
+        compared_picture: that of the sets compared.
     """
 
     table: pd.DataFrame
     summary: Mapping[str, Any]
     picture: bytes | None = field(repr=False)
+    compared: pd.DataFrame = field(default_factory=pd.DataFrame)
+    compared_picture: bytes | None = field(default=None, repr=False)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -87,16 +101,38 @@ class Ablation:
         return tuple(self.summary["notes"])
 
     def as_dict(self) -> dict[str, Any]:
-        """The summary, and the scores as ``scores``."""
-        return {**self.summary, "scores": self.table.to_dict(orient="records")}
+        """The summary, the scores as ``scores`` and those of the sets compared as ``set_scores``."""
+        return {
+            **self.summary,
+            "scores": self.table.to_dict(orient="records"),
+            "set_scores": self.compared.to_dict(orient="records"),
+        }
 
     def rows(self) -> list[dict[str, str]]:
         """The stack's RMSE under each split, and its change without some predictors, for people."""
+        return self._told(self.table, self.row)
+
+    def set_rows(self) -> list[dict[str, str]]:
+        """The stack's RMSE with the paper's predictors, and its change with other sets, for people."""
+        return self._told(self.compared, self.set_row)
+
+    def row(self, split: str, predictors: str, model: str = STACK) -> Mapping[str, Any] | None:
+        """The scores of a model on a set of predictors; None where it has none."""
+        return _row(self.table, split, predictors, model)
+
+    def set_row(self, split: str, name: str, model: str = STACK) -> Mapping[str, Any] | None:
+        """The scores of a model on one of the sets compared; None where it has none."""
+        return _row(self.compared, split, name, model)
+
+    @staticmethod
+    def _told(
+        known: pd.DataFrame, row_of: Callable[[str, str], Mapping[str, Any] | None]
+    ) -> list[dict[str, str]]:
         table = []
-        for split in self.table["split"].unique():
+        for split in known["split"].unique():
             row = {"split": str(split)}
-            for name in self.table["predictors"].unique():
-                found = self.row(split, name)
+            for name in known["predictors"].unique():
+                found = row_of(split, name)
                 if found is None:
                     continue
                 changed, low, high = (found[f"rmse_change{end}"] for end in ("", "_lower", "_upper"))
@@ -105,15 +141,6 @@ class Ablation:
             table.append(row)
         return table
 
-    def row(self, split: str, predictors: str, model: str = STACK) -> Mapping[str, Any] | None:
-        """The scores of a model on a set of predictors; None where it has none."""
-        known = self.table
-        here = known[
-            (known["split"] == split) & (known["predictors"] == predictors) & (known["model"] == model)
-        ]
-        found = here.to_dict(orient="records")
-        return {str(key): value for key, value in found[0].items()} if found else None
-
 
 def ablate(
     samples: Path, study_file: Path, out: Path, *, report: Report = lambda what, share: None
@@ -121,7 +148,9 @@ def ablate(
     """Score the study's splits without the day of year, without what never changes, and without both.
 
     Stacks are fitted as ``pipeline.learning.train`` does, on the same rows with the same seed, so the scores
-    of the full set are those of the model folder. Partitions held out whole are left to ``train``.
+    of the full set are those of the model folder. Partitions held out whole are left to ``train``. Where the
+    table has all that they need, the sets of ``pipeline.learning.predictor_sets`` are scored on those same
+    rows under the blocked splits.
 
     Args:
         samples: the table the model is trained on.
@@ -145,20 +174,36 @@ def ablate(
         check_partitions(keys.partition, study.partitions.minimum_samples)
     sets, notes = _sets(table.features)
     held = [Holding.of(one, keys) for one in splits(study) if not isinstance(one, LeavePartitionOut)]
+    blocked = [one for one in held if one.split.name in BLOCKED]
+    wide = comparable(samples, study, table)
+    rounds = [_Round(SETS[name].title, name, features, held) for name, features in sets.items()]
+    for name, features in wide.sets.items() if blocked else ():
+        same = next((one for one in rounds if one.features == features), None)
+        rounds.append(_Round(COMPARED[name], name, features, blocked, same))
     progress = Progress(study, report)
-    progress.plan(len(sets) * sum(one.rows for one in held))
+    progress.plan(sum(one.rows for each in rounds if each.same is None for one in each.held))
     y = table.frame["sm"].to_numpy(np.float32)
     parts: dict[tuple[str, str], _Part] = {}
     try:
         unfinished = _unfinished(out, key)
-        for name, features in sets.items():
-            trainer = Trainer(study, table.frame[features].to_numpy(np.float32), y, keys, progress)
-            for one in held:
-                parts[one.split.name, name] = _part(trainer, one, name, unfinished)
+        for each in rounds:
+            if each.same is not None:
+                parts |= {
+                    (one.split.name, each.name): parts[one.split.name, each.same.name] for one in each.held
+                }
+                continue
+            X = wide.frame[each.features].to_numpy(np.float32)
+            trainer = Trainer(study, X, y, keys, progress)
+            for one in each.held:
+                parts[one.split.name, each.name] = _part(trainer, one, each, unfinished)
         found, best, drawn = _scored(
-            parts, [one.split.name for one in held], list(sets), y, keys, study.model.seed
+            parts, [one.split.name for one in held], list(sets), FULL, y, keys, study.model.seed
         )
-        found["simulated"] = table.simulated
+        compared, compared_best, _ = _scored(
+            parts, [one.split.name for one in blocked], list(wide.sets) if blocked else [], PAPER, y, keys,
+            study.model.seed,
+        )  # fmt: skip
+        found["simulated"] = compared["simulated"] = table.simulated
         summary = {
             "simulated": table.simulated,
             "study": study.name,
@@ -182,15 +227,27 @@ def ablate(
                 }
                 for one in held
             },
+            "compared": {
+                name: {"title": COMPARED[name], "predictors": features}
+                for name, features in wide.sets.items()
+                if blocked
+            },
+            "apart": wide.reason if blocked else "no split of the study holds whole dates or places out",
             "notes": [*table.notes, *notes],
         }
         with staged(out, RECORD, FILES) as folder:
             found.to_csv(folder / TABLE, index=False)
-            if len(found):
-                titles = {name: SETS[name].title for name in sets}
-                figure = figures.scores(found, titles, best, simulated=table.simulated)
-                save(figure, folder / f"{PICTURE}.png")
-                figure.savefig(folder / f"{PICTURE}.svg", bbox_inches="tight", metadata={"Date": None})
+            compared.to_csv(folder / SETS_TABLE, index=False)
+            titles = {name: SETS[name].title for name in sets}
+            drawings = (
+                (PICTURE, figures.scores, found, titles, best),
+                (SETS_PICTURE, figures.sets, compared, COMPARED, compared_best),
+            )
+            for name, draw, scores, told, members in drawings:
+                if len(scores):
+                    figure = draw(scores, told, members, simulated=table.simulated)
+                    save(figure, folder / f"{name}.png")
+                    figure.savefig(folder / f"{name}.svg", bbox_inches="tight", metadata={"Date": None})
             write_json(folder / RECORD, summary)
         shutil.rmtree(out / UNFINISHED, ignore_errors=True)
     except OSError as error:
@@ -211,19 +268,37 @@ def read(folder: Path) -> Ablation | None:
 
 def _load(folder: Path) -> Ablation:
     summary = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    table = pd.read_csv(folder / TABLE, keep_default_na=False, na_values=[""])
+    if not isinstance(summary["notes"], list) or not isinstance(summary["compared"], dict):
+        raise ValueError("notes are no list, or the sets compared no table")
+    one, other = (folder / f"{name}.png" for name in (PICTURE, SETS_PICTURE))
+    return Ablation(
+        _table(folder / TABLE),
+        summary,
+        one.read_bytes() if one.is_file() else None,
+        _table(folder / SETS_TABLE),
+        other.read_bytes() if other.is_file() else None,
+    )
+
+
+def _table(path: Path) -> pd.DataFrame:
+    table = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    if not {"split", "predictors", "model", "n", "reason"} <= {*table}:
+        raise ValueError(f"{path.name} lacks columns")
     table["reason"] = table["reason"].astype(object).fillna("")
-    if not {"split", "predictors", "model", "n"} <= {*table} or not isinstance(summary["notes"], list):
-        raise ValueError(f"{TABLE} lacks columns, or notes are no list")
-    picture = folder / f"{PICTURE}.png"
-    return Ablation(table, summary, picture.read_bytes() if picture.is_file() else None)
+    return table
+
+
+def _row(known: pd.DataFrame, split: str, predictors: str, model: str) -> Mapping[str, Any] | None:
+    here = known[(known["split"] == split) & (known["predictors"] == predictors) & (known["model"] == model)]
+    found = here.to_dict(orient="records")
+    return {str(key): value for key, value in found[0].items()} if found else None
 
 
 def _key(samples: Path, study: Study) -> str:
     """SHA-256 of all that the scores follow from."""
     with samples.open("rb") as file:
         content = hashlib.file_digest(file, "sha256").hexdigest()
-    told = [content, study.hash, *(version(name) for name in LIBRARIES)]
+    told = [str(VERSION), content, study.hash, *(version(name) for name in LIBRARIES)]
     return hashlib.sha256(" ".join(told).encode()).hexdigest()
 
 
@@ -251,6 +326,17 @@ def _sets(features: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
     return sets, notes
 
 
+@dataclass(frozen=True)
+class _Round:
+    """A set of predictors and the splits that it is scored under; ``same`` has its scores already."""
+
+    title: str
+    name: str
+    features: list[str]
+    held: list[Holding]
+    same: _Round | None = None
+
+
 class _Part(NamedTuple):
     """What the models say of the rows that a split holds out, on one set of predictors.
 
@@ -274,9 +360,9 @@ def _unfinished(out: Path, key: str) -> Path:
     return folder / key
 
 
-def _part(trainer: Trainer, held: Holding, name: str, unfinished: Path) -> _Part:
+def _part(trainer: Trainer, held: Holding, of: _Round, unfinished: Path) -> _Part:
     """Predict what a split holds out, or take it from a run that was stopped."""
-    path = unfinished / f"{name}-{held.split.name}.npz"
+    path = unfinished / f"{of.name}-{held.split.name}.npz"
     try:
         with np.load(path) as known:
             part = _Part(known["rows"], known["predicted"], str(known["reason"]))
@@ -284,7 +370,7 @@ def _part(trainer: Trainer, held: Holding, name: str, unfinished: Path) -> _Part
         return part
     except (OSError, ValueError, KeyError, BadZipFile):
         pass  # not there, or cut off
-    found = trainer.held_out(held, f"{SETS[name].title}, ")
+    found = trainer.held_out(held, f"{of.title}, ")
     rows = np.flatnonzero(found.rows)
     part = _Part(rows, np.column_stack([found.predicted[model][rows] for model in MODELS]), found.reason)
     with whole(path) as beside:
@@ -296,6 +382,7 @@ def _scored(
     parts: Mapping[tuple[str, str], _Part],
     names: Sequence[str],
     sets: Sequence[str],
+    baseline: str,
     y: NDArray[np.float32],
     keys: SampleKeys,
     seed: int,
@@ -305,18 +392,18 @@ def _scored(
     best: dict[str, str] = {}
     drawn: dict[str, str] = {}
     for split in names:
-        rows = parts[split, FULL].rows
+        rows = parts[split, baseline].rows if sets else np.empty(0, np.intp)
         known = [name for name in sets if len(rows) and not parts[split, name].reason]
-        if FULL not in known:
+        if baseline not in known:
             continue
         blocks, drawn[split] = independent(keys, rows)
         errors: dict[str, float] = {}
         for column, model in enumerate(MODELS):
             found = compare(
                 {name: parts[split, name].predicted[:, column] for name in known}, y[rows], blocks=blocks,
-                baseline=FULL, metrics=METRICS, seed=seed,
+                baseline=baseline, metrics=METRICS, seed=seed,
             )  # fmt: skip
-            errors[model] = found.scores[FULL]["rmse"].value
+            errors[model] = found.scores[baseline]["rmse"].value
             for name in known:
                 line: dict[str, Any] = {"split": split, "predictors": name, "model": model, "n": found.n}
                 reasons = []

@@ -24,13 +24,14 @@ from sklearn.base import clone
 from models.errors import SampleError
 from models.explain import Explanation, Importance, Interaction, interaction, ranking, shap_values
 from models.metrics import Scores, score
-from models.partitioned import WP
+from models.partitioned import STACK, WP
 from models.splits import SpatialBlocks, Split
 from models.stack import StackedRegressor
 from models.store import read_card
 from pipeline.errors import ConfigError, DataError
 from pipeline.figures import explanation as figures
-from pipeline.figures.style import DPI, save
+from pipeline.figures.naming import spelled
+from pipeline.figures.style import save_chart
 from pipeline.learning.train import STUDY_FILE, all_splits, independent, template
 from pipeline.progress import Report
 from pipeline.study import Study
@@ -42,7 +43,6 @@ RECORD = "explain.json"
 IMPORTANCE = "importance.csv"
 PAIR = ("lst", "dem")  # Xu et al. 2024, figure 11
 KEYS = ("cell", "lon", "lat", "date")  # carried into the tables of SHAP values
-STACK = "stack"
 OF_A_PARTITION = re.compile(r"(shap|beeswarm|dependence|lst-dem)-[^/\\]+\.(parquet|png|svg)")
 
 
@@ -97,7 +97,7 @@ class ExplainResult:
         summary: what ``explain.json`` holds: the split, the rows, weights and scores of each partition.
         files: everything written.
         skipped: partitions that could not be explained, with the reason.
-        pictures: content of the PNGs by file name.
+        pictures: PNGs and SVGs by name of the file.
     """
 
     importance: pd.DataFrame
@@ -115,7 +115,7 @@ class ExplainResult:
         """The ranking as text, one dict per predictor, heading -> cell: mean |SHAP value| and rank."""
         table = []
         for predictor in self.importance["predictor"].unique():
-            row = {"predictor": figures.spelled(predictor)}
+            row = {"predictor": spelled(predictor)}
             for one in self.importance[self.importance["predictor"] == predictor].itertuples():
                 row[str(one.partition)] = f"{one.mean_abs_shap_stack:.4f} ({one.rank})"
             table.append(row)
@@ -225,6 +225,7 @@ def explain(
             "settings": {"max_rows": max_rows, "seed": seed},
             "partitions": {part.name: _describe(part) for part in parts},
             "skipped": skipped,
+            "ranked": len(importance),
             "notes": _notes(split, skipped, simulated),
         }
         _write(folder, parts, importance, units or {}, simulated=simulated)
@@ -248,9 +249,11 @@ def _load(folder: Path) -> ExplainResult:
         folder / IMPORTANCE, dtype={"partition": str, "predictor": str}, keep_default_na=False, na_values=[""]
     )
     files = tuple(folder / str(name) for name in summary.pop("files"))
-    pictures = {path.name: path.read_bytes() for path in files if path.suffix == ".png"}
+    pictures = {path.name: path.read_bytes() for path in files if path.suffix in (".png", ".svg")}
     if not {"partition", "predictor", "rank", f"mean_abs_shap_{STACK}"} <= {*importance}:
         raise ValueError(f"{IMPORTANCE} lacks columns")
+    if len(importance) != summary["ranked"]:
+        raise ValueError(f"{IMPORTANCE} has {len(importance)} of {summary['ranked']} rows")
     return ExplainResult(importance, with_nan(summary), files, summary["skipped"], pictures)
 
 
@@ -362,7 +365,7 @@ def _write(
     simulated: bool,
 ) -> None:
     importance.to_csv(folder / IMPORTANCE, index=False, float_format="%.6g")
-    _draw(figures.importance(importance, simulated=simulated), folder / "importance")
+    _draw(figures.importance(importance, simulated=simulated), folder, "importance")
     for part in parts:
         found, ending = part.explanation, file_name(part.name)
         part.values().to_parquet(folder / f"shap-{ending}.parquet", index=False)
@@ -375,21 +378,20 @@ def _write(
         if part.pair:
             drawn["lst-dem"] = figures.co_interaction(found, part.pair, part.name, units, simulated=simulated)
         for kind, figure in drawn.items():
-            _draw(figure, folder / f"{kind}-{ending}")
+            _draw(figure, folder, f"{kind}-{ending}")
 
 
-def _draw(figure: Figure, path: Path) -> None:
+def _draw(figure: Figure, folder: Path, name: str) -> None:
     """Write a figure as PNG and SVG.
 
     Points stay pixels in both, as thousands of shapes open slowly, and the PNG has 256 colours: a report
     carries three for each partition, and they look the same at a third of the size.
     """
-    name = path.with_name(f"{path.name}.png")
-    save(figure, name)
-    with Image.open(name) as picture:
+    save_chart(figure, folder, name)
+    png = folder / f"{name}.png"
+    with Image.open(png) as picture:
         few = picture.convert("RGB").quantize(dither=Image.Dither.NONE)
-    few.save(name, optimize=True)
-    figure.savefig(path.with_name(f"{path.name}.svg"), dpi=DPI, bbox_inches="tight", metadata={"Date": None})
+    few.save(png, optimize=True)
 
 
 def file_name(partition: str) -> str:

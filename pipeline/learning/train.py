@@ -7,8 +7,9 @@ is then fitted on all rows. Xu et al. 2024, section 3.3 steps 3 to 5, and table 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,11 +17,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from models import store
+from models import applicability, store
+from models.coverage import coverage_of
 from models.errors import SampleError
 from models.learners import DEFAULT_LEARNERS
 from models.metrics import MIN_BLOCKS, score
-from models.partitioned import WP, PartitionedStack, Predictions, check_partitions
+from models.partitioned import OVERALL, STACK, WP, PartitionedStack, Predictions, check_partitions
 from models.splits import (
     Fold,
     LeavePartitionOut,
@@ -33,16 +35,20 @@ from models.splits import (
 from models.stack import StackedRegressor
 from models.store import ModelCard, PredictorCard
 from pipeline.errors import DataError
+from pipeline.learning import calibration
+from pipeline.learning.applicability import FILE, applicability_of
+from pipeline.learning.calibration import PERIOD_DAYS as PERIOD_DAYS
+from pipeline.learning.calibration import calibrate
+from pipeline.learning.fusing import Fusions, Key, compared, fused
 from pipeline.progress import Report
 from pipeline.study import Study
 from pipeline.tables.samples import SampleTable, feature_units, read_samples, sample_keys
 from pipeline.work.staging import without_nan
 
-OVERALL = "all"  # the row of a score table that pools the partitions
 MODELS = ("XGBoost", "LightGBM", "CatBoost", "stack", WP)
-PERIODS, CELLS = "30-day periods", "cells"
-PERIOD_DAYS = 30  # soil moisture a month apart counts as independent where intervals are drawn
+PERIODS, CELLS = f"{PERIOD_DAYS}-day periods", "cells"
 STUDY_FILE, SCORES_CSV, SCORES_JSON = "study.toml", "scores.csv", "scores.json"
+FIFTHS = 5  # parts of the held-out rows by what is predicted
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,10 @@ class Training:
         card: its description.
         scores: one row per split, partition (``all``: pooled) and model: n, R, RMSE, bias, ubRMSE with 95 %
             intervals, and the reason where one is undefined.
+        coverage: of stack and WP, one row per split and partition, and per fifth of a split's rows by what is
+            predicted: the share of held-out rows within 90 % intervals, with its own 95 % interval, and mean
+            width and interval score (m³/m³).
+        fusions: how the members are weighed, who was refused, and how other weights would have done.
         samples: the table that was read.
         notes: what the user should know, one sentence each.
     """
@@ -61,23 +71,30 @@ class Training:
     folder: Path
     card: ModelCard
     scores: pd.DataFrame
+    coverage: pd.DataFrame
+    fusions: Fusions
     samples: SampleTable
     notes: tuple[str, ...]
 
     def stack_rows(self) -> list[dict[str, str]]:
-        """Samples, and weight × trees of each member, of the stacks fitted on all rows; heading -> cell."""
+        """Samples, and weight × trees of each member, of the stacks fitted on all rows; heading -> cell.
+
+        ``refused`` names the members that are shown to add nothing.
+        """
         return [
             {"stack": one.name, "samples": f"{one.samples:,}"}
             | {member.learner: f"{member.weight:.2f} × {member.trees}" for member in one.members}
+            | {"refused": ", ".join(self.fusions.refused(one.name)) or "none"}
             for one in self.card.stacks
         ]
 
 
 def template(study: Study) -> StackedRegressor:
-    """The unfitted stack of a study."""
+    """The unfitted stack of a study; the paper refuses no member."""
     return StackedRegressor(
-        n_folds=study.model.n_folds, device=study.model.device, random_state=study.model.seed
-    )
+        n_folds=study.model.n_folds, device=study.model.device, random_state=study.model.seed,
+        fusion="convex" if study.preset == "paper" else "ridge",
+    )  # fmt: skip
 
 
 def all_splits(study: Study) -> tuple[Split, ...]:
@@ -128,9 +145,18 @@ def train(
     progress = Progress(study, report)
     progress.plan(sum(one.rows for one in holdings) + len(y) * stacks_of(keys))
     trainer = Trainer(study, X, y, keys, progress)
-    scores = pd.DataFrame([row for one in holdings for row in scored(trainer.held_out(one), trainer)])
-    scores = scores.assign(simulated=table.simulated)
+    rows: list[dict[str, Any]] = []
+    within: list[dict[str, Any]] = []
+    beside: list[dict[str, Any]] = []
+    for one in holdings:
+        found = trainer.held_out(one, intervals=True, fusions=True)
+        rows += scored(found, trainer)
+        within += covered(found, trainer)
+        beside += fusions_of(found, trainer)
+    scores, coverage = (pd.DataFrame(lines).assign(simulated=table.simulated) for lines in (rows, within))
     model, split, notes = _final(trainer)
+    intervals = calibrate(model, X, y, keys, split, n_folds=study.model.n_folds)
+    fusions = Fusions.of(beside, model, simulated=table.simulated)
     card = ModelCard(
         study=study.name,
         study_hash=study.hash,
@@ -142,12 +168,19 @@ def train(
     )
     counts = {WP: len(y)}
     if keys.partition is not None:
-        names, rows = np.unique(keys.partition, return_counts=True)
-        counts |= dict(zip(names.tolist(), rows.tolist(), strict=True))
-    attachments = {
+        names, sizes = np.unique(keys.partition, return_counts=True)
+        counts |= dict(zip(names.tolist(), sizes.tolist(), strict=True))
+    areas, outside = applicability_of(
+        model, X, keys, split, n_folds=study.model.n_folds, names=tuple(table.features)
+    )
+    attachments: dict[str, str | bytes] = {
         STUDY_FILE: text,
         SCORES_CSV: scores.to_csv(index=False),
         SCORES_JSON: scores.to_json(orient="records", indent=1, force_ascii=False),
+        calibration.TABLE: coverage.to_csv(index=False),
+        **intervals.to_files(),
+        **fusions.to_files(),
+        FILE: applicability.to_bytes(areas),
     }
     try:
         card = store.save(out, model, card, counts, attachments)
@@ -155,7 +188,8 @@ def train(
         raise DataError(
             f"{out} cannot be written: {error.strerror or error}; name a folder you own"
         ) from error
-    return Training(out, card, scores, table, (*table.notes, *notes))
+    told = (*table.notes, *notes, *intervals.notes, *outside, *fusions.notes)
+    return Training(out, card, scores, coverage, fusions, table, told)
 
 
 class Progress:
@@ -238,12 +272,20 @@ class HeldOut:
         rows: (n,) which rows of the table were held out and predicted.
         predicted: name of each of ``MODELS`` -> (n,) m³/m³, NaN in all other rows.
         reason: why rows were not predicted; empty where all were.
+        half: of stack and WP, (n,) half width of the 90 % intervals that the same rows calibrated, m³/m³; NaN
+            where there is none.
+        without: why rows have no interval; empty where all have.
+        fused: members and fusions of them, as ``pipeline.learning.fusing.fused`` names them -> (n,) m³/m³;
+            NaN in all other rows.
     """
 
     holding: Holding
     rows: NDArray[np.bool_]
     predicted: Mapping[str, NDArray[np.float32]]
     reason: str
+    half: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    without: str = ""
+    fused: Mapping[Key, NDArray[np.float32]] = field(default_factory=dict)
 
 
 class Trainer:
@@ -279,16 +321,23 @@ class Trainer:
             n_folds=self.study.model.n_folds, fitting=self.progress.begin, whole_only=whole_only,
         )  # fmt: skip
 
-    def held_out(self, holding: Holding, what: str = "") -> HeldOut:
+    def held_out(
+        self, holding: Holding, what: str = "", *, intervals: bool = False, fusions: bool = False
+    ) -> HeldOut:
         """Predict every row that a split holds out by stacks that have not seen it.
 
         Args:
             holding: the split and its folds.
             what: told before the split's name while stacks are fitted.
+            intervals: whether to give intervals too, calibrated without the rows held out.
+            fusions: whether to fuse the members in other ways too.
         """
         self.progress.stage = f"{what}{holding.split.name} split"
         n, reason = len(self.y), holding.reason
         predicted = {model: np.full(n, np.nan, np.float32) for model in MODELS}
+        half = {model: np.full(n, np.nan, np.float32) for model in (STACK, WP)} if intervals else {}
+        without: dict[str, None] = {}
+        others: dict[Key, NDArray[np.float32]] = {}
         held = np.zeros(n, np.bool_)
         for fit_rows, held_rows in holding.folds:
             try:
@@ -301,7 +350,21 @@ class Trainer:
             held[held_rows] = True
             for name, values in _by_model(found, own=not holding.whole_only):
                 predicted[name][held_rows] = values
-        return HeldOut(holding, held, predicted, reason)
+            if fusions:
+                keys = self.keys.take(fit_rows), self.keys.take(held_rows)
+                for key, series in fused(model, found, self.y[fit_rows], *keys).items():
+                    others.setdefault(key, np.full(n, np.nan, np.float32))[held_rows] = series
+            if not intervals:
+                continue
+            widths = calibrate(
+                model, self.X[fit_rows], self.y[fit_rows], self.keys.take(fit_rows), holding.split,
+                n_folds=self.study.model.n_folds,
+            )  # fmt: skip
+            without |= dict.fromkeys(widths.notes)
+            half[WP][held_rows] = widths.half_width(self.X[held_rows])
+            if not holding.whole_only:
+                half[STACK][held_rows] = widths.half_width(self.X[held_rows], names)
+        return HeldOut(holding, held, predicted, reason, half, " ".join(without), others)
 
 
 class Blocks(NamedTuple):
@@ -328,11 +391,7 @@ def independent(keys: SampleKeys, rows: NDArray[np.intp]) -> Blocks:
 def scored(found: HeldOut, trainer: Trainer) -> Iterator[dict[str, Any]]:
     """One row of the table of scores per partition and model; what cannot be scored has its reason."""
     holding, keys, y = found.holding, trainer.keys, trainer.y
-    groups = {OVERALL: np.ones(len(y), np.bool_)}
-    if keys.partition is not None:
-        groups |= {str(name): keys.partition == name for name in np.unique(keys.partition)}
-    for group, inside in groups.items():
-        rows = np.flatnonzero(found.rows & inside)
+    for group, rows in _groups(found, keys):
         blocks = independent(keys, rows).labels
         for name in MODELS:
             why = found.reason
@@ -341,6 +400,46 @@ def scored(found: HeldOut, trainer: Trainer) -> Iterator[dict[str, Any]]:
             one = score(found.predicted[name][rows], y[rows], blocks=blocks, seed=trainer.study.model.seed)
             row = {"split": holding.split.name, "partition": group, "model": name} | one.as_dict()
             yield row | ({"reason": why} if why else {})
+
+
+def fusions_of(found: HeldOut, trainer: Trainer) -> Iterator[dict[str, Any]]:
+    """One row per member and fusion of them, of stack and WP; none where nothing was predicted."""
+    rows = np.flatnonzero(found.rows)
+    if len(rows):
+        series = {key: values[rows].astype(np.float64) for key, values in found.fused.items()}
+        yield from compared(
+            found.holding.split.name, series, trainer.y[rows].astype(np.float64),
+            independent(trainer.keys, rows).labels, reason=found.reason, seed=trainer.study.model.seed,
+        )  # fmt: skip
+
+
+def covered(found: HeldOut, trainer: Trainer) -> Iterator[dict[str, Any]]:
+    """What share of the held-out rows lies within their intervals, of stack and WP.
+
+    One row per partition, and one for each fifth of all rows by what is predicted, where ``fifth`` is not 0.
+    """
+    y, seed = trainer.y, trainer.study.model.seed
+    for name in (WP,) if found.holding.whole_only else (STACK, WP):
+        middle, half = (of[name].astype(np.float64) for of in (found.predicted, found.half))
+        known = np.flatnonzero(found.rows)
+        ranked = np.array_split(known[np.argsort(middle[known], kind="stable")], FIFTHS)
+        groups = [(group, 0, rows) for group, rows in _groups(found, trainer.keys)]
+        for group, fifth, rows in (*groups, *((OVERALL, at, rows) for at, rows in enumerate(ranked, 1))):
+            one = coverage_of(
+                y[rows], (middle - half)[rows], (middle + half)[rows],
+                blocks=independent(trainer.keys, rows).labels, seed=seed,
+            )  # fmt: skip
+            row = {"split": found.holding.split.name, "partition": group, "model": name, "fifth": fifth}
+            row |= {"predicted": float(middle[rows].mean()) if len(rows) else math.nan, **one.as_dict()}
+            why = found.reason or (found.without if len(rows) and not one.n else "")
+            yield row | ({"reason": why} if why else {})
+
+
+def _groups(found: HeldOut, keys: SampleKeys) -> Iterator[tuple[str, NDArray[np.intp]]]:
+    """The rows held out: all of them, and those of each partition."""
+    yield OVERALL, np.flatnonzero(found.rows)
+    for name in () if keys.partition is None else np.unique(keys.partition):
+        yield str(name), np.flatnonzero(found.rows & (keys.partition == name))
 
 
 def _final(trainer: Trainer) -> tuple[PartitionedStack, Split, list[str]]:

@@ -6,35 +6,39 @@ that is down, a station without rain or products that hang together leave a sent
 
 from __future__ import annotations
 
-import datetime as dt
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow.parquet as pq
 
 from gee.timeseries import Calendar
 from pipeline.errors import DataError, GeeSmapError, of_gee
-from pipeline.insitu.daily import Reading, daily_file
+from pipeline.insitu.daily import Reading, daily_file, daily_rows
 from pipeline.insitu.matching import Window
 from pipeline.planning import SMAP_BINS
 from pipeline.products.predictions import predictions_at, published_at
-from pipeline.products.predictions import read as read_made
 from pipeline.products.product import Product
 from pipeline.products.published import published
 from pipeline.progress import Report, within
+from pipeline.scores import rain as rains
+from pipeline.scores import triple as triples
+from pipeline.scores import trust, validated
 from pipeline.scores.rain import RainResponse, respond
 from pipeline.scores.rainfall import rain_at
+from pipeline.scores.series import RAIN
 from pipeline.scores.triple import TripleCollocation, collocate
 from pipeline.scores.validate import validate
 from pipeline.scores.validated import ValidationResult
+from pipeline.tables.pairs import read_tables
 from pipeline.tables.reading import Table
+from pipeline.tables.titles import SMCI
 from pipeline.work.manifest import Manifest
 from pipeline.work.workdir import WorkDir
 
-READ, MADE = 0.2, 0.5  # shares of the whole work after each part
+READ, MADE, WEIGHED = 0.2, 0.5, 0.95  # shares of the whole work after each part
 VALIDATED, ANSWERED = 0.5, 0.9  # shares of weighing
 INSITU, PREDICTIONS = "insitu.parquet", "predictions.parquet"
 
@@ -70,7 +74,7 @@ class Asked:
 
     Attributes:
         rain: ask the engine for CHIRPS's rain at stations; without it only the rain that the in-situ table
-            itself has is looked at.
+            itself has (a column ``rain`` of daily values) is looked at.
         triplet: three columns for triple collocation; None takes the probes, the maps and the first product
             that is independent of both, if there is one.
         independent: products whose errors the user says have nothing to do with the others'.
@@ -94,12 +98,14 @@ class Evidence:
         rain: the response to rain; None where nothing was looked at.
         triple: errors by triple collocation; None where there are no three products.
         notes: what the user should know.
+        insitu: the daily values that all of it rests on.
     """
 
     validation: ValidationResult
     rain: RainResponse | None
     triple: TripleCollocation | None
     notes: tuple[str, ...]
+    insitu: Path
 
     def as_dict(self) -> dict[str, Any]:
         """For machines."""
@@ -157,7 +163,11 @@ def of_maps(
     )  # fmt: skip
     made = predictions_at(work, places_in(daily), products, within(report, READ, MADE))
     made.write(work.predictions)
-    return weigh(work.predictions, daily, Folders.of(work), asked, within(report, MADE, 1), told=told)
+    found = weigh(work.predictions, daily, Folders.of(work), asked, within(report, MADE, WEIGHED), told=told)
+    if not manifest.simulated:  # else the truth says more of the maps than stations do
+        pairs = made.table.merge(daily_rows(daily), on=["station", "date"])
+        trust.at_stations(work, pairs, within(report, WEIGHED, 1))
+    return found
 
 
 def of_collection(
@@ -222,7 +232,8 @@ def weigh(
     Args:
         predictions: as of `pipeline.scores.validate.validate`.
         insitu: one value a station and day, as of ``validate``, and ``rain`` (mm/day) where it was measured.
-        folders: for the results; those of an earlier call are replaced, each only by its own successor.
+        folders: for the results; those of an earlier call are replaced. What is not found out this time is
+            removed if it is of other tables, since it would stand beside scores that it has no part in.
         asked: what is to be found out.
         report: told what is being done and the share of it that is done.
         told: what became known while the tables were made.
@@ -230,6 +241,7 @@ def weigh(
     Raises:
         DataError: the tables cannot be used, too few days are in both, or a folder cannot be written.
     """
+    before = _inputs(folders.validation)
     scores = validate(
         predictions, insitu, folders.validation, minimum_pairs=asked.minimum_pairs,
         confidence=asked.confidence, report=within(report, 0, VALIDATED),
@@ -237,10 +249,24 @@ def weigh(
     found = _Further(predictions, insitu, folders, asked)
     rain = found.rain(within(report, VALIDATED, ANSWERED))
     triple = found.triple(within(report, ANSWERED, 1))
-    made = read_made(folders.validation)
-    notes = [*told, *(made.notes if made else ()), *scores.notes, *found.notes]
+    if _inputs(folders.validation) != before:
+        for result, folder, record in (
+            (rain, folders.rain, rains.RECORD), (triple, folders.triple, triples.RECORD)
+        ):  # fmt: skip
+            if result is None and (folder / record).is_file():
+                shutil.rmtree(folder)
     report("stations: done", 1.0)
-    return Evidence(scores, rain, triple, tuple(dict.fromkeys(notes)))
+    notes = dict.fromkeys([*told, *scores.notes, *found.notes])
+    return Evidence(scores, rain, triple, tuple(notes), insitu)
+
+
+def _inputs(validation: Path) -> tuple[str, ...]:
+    """SHA-256 of the tables that a validation is of; empty where there is none."""
+    try:
+        scores = validated.read(validation)
+    except DataError:
+        return ()
+    return tuple(one["sha256"] for one in scores.summary["inputs"].values()) if scores else ()
 
 
 @dataclass
@@ -255,7 +281,7 @@ class _Further:
 
     def rain(self, report: Report) -> RainResponse | None:
         """The response to rain."""
-        measured = self.insitu.suffix == ".parquet" and "rain" in pq.read_schema(self.insitu).names
+        measured = RAIN in Table.open(self.insitu).header
         if not self.asked.rain and not measured:
             return None
         fallen = None
@@ -278,8 +304,7 @@ class _Further:
 
     def triple(self, report: Report) -> TripleCollocation | None:
         """Errors by triple collocation."""
-        columns = pd.read_parquet(self.predictions).columns if self.predictions.suffix == ".parquet" else ()
-        others = {"smci", *self.asked.independent} & set(columns)
+        others = {SMCI, *self.asked.independent} & set(Table.open(self.predictions).header)
         if self.asked.triplet is None and not others:
             return None
         try:
@@ -295,7 +320,13 @@ class _Further:
         return found
 
     def _places_and_days(self) -> tuple[pd.DataFrame, Calendar]:
-        table = pd.read_parquet(self.predictions, columns=["station", "lon", "lat", "date"])
-        days = pd.to_datetime(table["date"])
-        first, last = (dt.date(day.year, day.month, day.day) for day in (days.min(), days.max()))
-        return table[["station", "lon", "lat"]].drop_duplicates("station"), Calendar(first, last)
+        """Where the stations are, the in-situ table's word going first, and the days of the predictions."""
+        predicted, measured = read_tables(self.predictions, self.insitu)
+        columns = ["station", "lon", "lat"]
+        told = (
+            pd.concat([measured.rows[columns], predicted.rows[columns]]).dropna().drop_duplicates("station")
+        )
+        shared = set(predicted.rows["station"]) & set(measured.rows["station"])
+        dates = predicted.rows["date"]
+        days = Calendar(dates.min().date(), dates.max().date())
+        return told[told["station"].isin(shared)].reset_index(drop=True), days

@@ -13,7 +13,16 @@ from itertools import combinations
 from types import MappingProxyType
 
 from pipeline.scores.series import INSITU
-from pipeline.tables.titles import DOWNSCALED, NSIDC, SMAP, SMAP_BILINEAR, SMCI, WHOLE, title
+from pipeline.tables.titles import (
+    DOWNSCALED,
+    NSIDC,
+    SMAP,
+    SMAP_BILINEAR,
+    SMCI,
+    UNCORRECTED,
+    WHOLE,
+    title,
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
         INSITU: Family("probe", "is the probe's"),
         DOWNSCALED: Family(SMAP_FAMILY, _LEARNT),
+        UNCORRECTED: Family(SMAP_FAMILY, _LEARNT),
         WHOLE: Family(SMAP_FAMILY, _LEARNT),
         "xgboost": Family(SMAP_FAMILY, _LEARNT),
         "lightgbm": Family(SMAP_FAMILY, _LEARNT),

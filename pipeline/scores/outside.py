@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 from gee.predictors import DYNAMIC, STATIC
 from models.store import ModelCard
-from pipeline.cubes.layout import DAYS, SIDE
+from pipeline.cubes.layout import DAYS, SIDE, UNREADABLE
 from pipeline.errors import DataError
-from pipeline.maps.blocks import UNREADABLE, Features
+from pipeline.maps.blocks import Features
 from pipeline.progress import Report
 from pipeline.study import Study
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pipeline.errors import DataError
 from pipeline.figures import rain as figures
 from pipeline.figures.rain import COMPOSITE_DAYS
-from pipeline.figures.style import save
+from pipeline.figures.style import save_chart, saved
 from pipeline.progress import Report
 from pipeline.scores.families import named
 from pipeline.scores.medians import Draws, Median, median, median_of_stations
@@ -86,7 +86,7 @@ class RainResponse:
         responses: of each quantity and product; empty where no event could be used.
         summary: the rest of ``rain.json``: ``simulated``, ``inputs``, ``settings``, ``rule``, ``rain``,
             ``products``, ``counts``, ``fits``, ``composite``, ``shown``, ``notes``.
-        pictures: PNGs by name.
+        pictures: PNGs and SVGs by name of the file.
     """
 
     events: pd.DataFrame
@@ -193,8 +193,7 @@ def respond(
     with staged(out, RECORD, FILES) as folder:
         table.to_csv(folder / TABLE, index=False, float_format="%.6g", date_format="%Y-%m-%d")
         for name, figure in drawn.items():
-            save(figure, folder / f"{name}.png")
-            figure.savefig(folder / f"{name}.svg", bbox_inches="tight", metadata={"Date": None})
+            save_chart(figure, folder, name)
         write_json(folder / RECORD, {**summary, "responses": [asdict(one) for one in responses]})
     report("rain: done", 1.0)
     return _load(out)
@@ -219,11 +218,10 @@ def _load(folder: Path) -> RainResponse:
     names = [str(name) for name in table]
     texts = [name for name in names if name == "reason" or name.endswith("_not_fitted")]
     table[texts] = table[texts].astype(object).fillna("")
-    files = {name: folder / f"{name}.png" for name in PICTURES}
-    pictures = {name: path.read_bytes() for name, path in files.items() if path.is_file()}
-    if not isinstance(record["notes"], list):
-        raise ValueError("its notes are no list")
-    return RainResponse(table, responses, {**record, "composite": with_nan(record["composite"])}, pictures)
+    if not isinstance(record["notes"], list) or len(table) != record["counts"]["events"]:
+        raise ValueError(f"its notes are no list, or {TABLE} has {len(table)} events and not all")
+    summary = {**record, "composite": with_nan(record["composite"])}
+    return RainResponse(table, responses, summary, saved(folder, PICTURES))
 
 
 def _stations(

@@ -1,4 +1,8 @@
-"""The maps of simulated sources against the soil moisture that these were made from, and stations in it."""
+"""The maps of simulated sources against the soil moisture that these were made from, and stations in it.
+
+What the maps are made of stands beside them on the same pixels and days: SMAP without a model, each base
+learner, the stack without partitions, and the stack before it is corrected to SMAP.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +14,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 from pyproj import Transformer
 
 from gee import comparisons, grids
+from gee.catalog import WGS84
 from gee.target import MOISTURE
 from gee.timeseries import Calendar
 from pipeline import planning
 from pipeline.cubes.cube import open_cube
-from pipeline.progress import Report
+from pipeline.maps.bands import MODEL, SM
+from pipeline.products.members import members_at
+from pipeline.progress import Report, within
+from pipeline.scores import trust
 from pipeline.scores.fields import fetch
 from pipeline.scores.truth import FieldScore, score_fields
 from pipeline.study import Study
+from pipeline.tables.titles import title
 from pipeline.tables.writing import write_table
 from pipeline.work.manifest import Manifest
 from pipeline.work.stages import Stages
@@ -30,6 +40,8 @@ from pipeline.work.workdir import WorkDir
 STATIONS = 24  # simulated ones
 STATION_ERROR = 0.02  # m³/m³, of a simulated probe against the square kilometre around it
 TRUTH_VALUES = 12_000_000  # pixel-days held against the truth at most; longer periods by their first days
+COMPARED_VALUES = 3_000_000  # of these, the most that models are compared on: cells are drawn
+NEAREST, BILINEAR = "SMAP, nearest", "SMAP, bilinear"
 SEED = 0
 
 
@@ -47,8 +59,8 @@ def against_truth(
         report: told what is being done and the share of it that is done.
 
     Returns:
-        Scores of the maps and of SMAP, empty where sources are real; the table of simulated stations, made of
-        the truth; and whether they were made now.
+        Scores of the maps, of what they are made of and of SMAP, empty where sources are real; the table of
+        simulated stations, made of the truth; and whether they were made now.
 
     Raises:
         EngineError: the engine does not answer.
@@ -66,23 +78,48 @@ def against_truth(
     source, window = planning.SMAP_VERSIONS[recipe.smap], planning.SMAP_BINS[recipe.smap_bin]
     wanted = {
         "truth": comparisons.truth,
-        "SMAP, nearest": lambda part: comparisons.smap(part, source, window),
-        "SMAP, bilinear": lambda part: comparisons.smap(part, source, window, bilinear=True),
+        NEAREST: lambda part: comparisons.smap(part, source, window),
+        BILINEAR: lambda part: comparisons.smap(part, source, window, bilinear=True),
     }
-    fields = {name: fetch(images, MOISTURE, calendar, grid, report) for name, images in wanted.items()}
+    fields = {
+        name: fetch(images, MOISTURE, calendar, grid, within(report, number * 0.2, (number + 1) * 0.2))
+        for number, (name, images) in enumerate(wanted.items())
+    }
     truth = fields.pop("truth")
     with xr.open_zarr(work.prediction, consolidated=False) as prediction, open_cube(work.cube) as cube:
-        fine = prediction["sm"].sel(time=slice(str(days[0]), str(days[-1]))).to_numpy()
+        period = prediction.sel(time=slice(str(days[0]), str(days[-1])))
+        ours = {name: period[name].to_numpy() for name in (SM, MODEL) if name in period}
+        blend_km = float(prediction.attrs.get("blend_km", 0))
         region = cube["region"].to_numpy() > 0
+    fine = ours[SM]
     lon, lat = _centres(manifest)
     row, column = grids.ease_cell_of(lon, lat)
     cells = np.where(region, row * grids.EASE9.columns + column, -1)
-    scores = tuple(score_fields(truth, {"downscaled": fine, **fields}, cells))
+    compared = _some(np.where(np.isfinite(fine).any(axis=0), cells, -1), len(days))
+    rows, columns = np.nonzero(compared >= 0)
+    found = members_at(
+        work.model, work.cube, rows, columns, days, within(report, 0.6, 0.9), blend_km=blend_km
+    )
+    found.pop(SM)
+    products = {title(name): values for name, values in ours.items()}
+    for name, values in found.items():
+        products[title(name)] = np.full(fine.shape, np.nan, np.float32)
+        products[title(name)][:, rows, columns] = values
+    scores = tuple(score_fields(truth, products | fields, compared, baseline=BILINEAR))
+    trust.by_truth(work, truth, days, cells, within(report, 0.9, 1))
     write_table(_stations(truth, region & np.isfinite(fine).any(axis=0), lon, lat, days), measured)
     with whole(work.truth) as beside:
         write_json(beside, [score.as_dict() for score in scores])
     stages.record("truth", maps)
     return scores, measured, True
+
+
+def _some(cells: NDArray[np.intp], days: int) -> NDArray[np.intp]:
+    """The cells of pixels, -1 in those of cells that are one too many for ``COMPARED_VALUES``."""
+    names, count = np.unique(cells[cells >= 0], return_counts=True)
+    order = np.random.default_rng(SEED).permutation(len(names))
+    kept = order[: max(1, np.searchsorted(np.cumsum(count[order]) * days, COMPARED_VALUES, side="right"))]
+    return np.where(np.isin(cells, names[kept]), cells, -1)
 
 
 def _centres(manifest: Manifest) -> tuple[Any, Any]:
@@ -91,7 +128,7 @@ def _centres(manifest: Manifest) -> tuple[Any, Any]:
     x, y = np.meshgrid(
         left + scale * (np.arange(manifest.width) + 0.5), top + down * (np.arange(manifest.height) + 0.5)
     )
-    return Transformer.from_crs(manifest.crs, grids.WGS84, always_xy=True).transform(x, y)
+    return Transformer.from_crs(manifest.crs, WGS84, always_xy=True).transform(x, y)
 
 
 def _stations(truth: Any, land: Any, lon: Any, lat: Any, days: tuple[dt.date, ...]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import datetime as dt
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,20 +29,22 @@ from gee.timeseries import Calendar
 from models import store
 from models.store import ModelCard
 from pipeline.cubes.cube import open_cube
-from pipeline.cubes.layout import DAYS, slabs
+from pipeline.cubes.layout import COMPLETE, DAYS, UNREADABLE, slabs
 from pipeline.cubes.zooms import Box, chosen
 from pipeline.errors import USER_MISTAKES, DataError, GeeSmapError
 from pipeline.figures import spatial as figures
-from pipeline.figures.style import save
-from pipeline.maps.blocks import SM, UNREADABLE, study_of
-from pipeline.maps.prediction_store import COMPLETE, attributes_of
-from pipeline.progress import Report
+from pipeline.figures.one_day import Day, one_day
+from pipeline.figures.style import save, save_chart, saved
+from pipeline.maps.blocks import SM, study_of
+from pipeline.maps.footprints import CellSeries, Footprints, read_cells
+from pipeline.maps.prediction_store import attributes_of
+from pipeline.progress import Report, within
 from pipeline.scores import cellwise, outside, seams
 from pipeline.scores.cellwise import CellDays
 from pipeline.scores.fields import fetch
-from pipeline.scores.footprints import CellSeries, Footprints, read_cells
 from pipeline.scores.seams import Borders, DailySteps
 from pipeline.study import Study
+from pipeline.tables.titles import UNCORRECTED
 from pipeline.work.manifest import Manifest
 from pipeline.work.staging import staged, with_nan, write_json
 from pipeline.work.workdir import WorkDir
@@ -52,7 +54,7 @@ TABLES = ("agreement", "cells", "spread", "seams", "outside")
 TEXTS = (
     "partition", "month", "only", "cell", "field", "border", "verdict", "predictor",
 )  # fmt: skip
-MAPS, CHARTS = ("means", "zooms", "agreement", "outside"), ("spread", "seams")
+MAPS, CHARTS = ("means", "zooms", "day", "agreement", "outside"), ("spread", "seams")
 FILES = (
     RECORD,
     *(f"{name}.csv" for name in TABLES),
@@ -74,12 +76,12 @@ class Spatial:
         summary: the content of ``spatial.json``; an undefined number is NaN here and null there.
         tables: those of ``TABLES`` that could be made, by name; columns as of ``cellwise.agreement``,
             ``cellwise.by_cell``, ``cellwise.spread``, ``seams.Steps`` and ``outside.Survey``.
-        figures: PNGs by name.
+        pictures: PNGs and SVGs by name of the file.
     """
 
     summary: Mapping[str, Any]
     tables: Mapping[str, pd.DataFrame]
-    figures: Mapping[str, bytes] = field(repr=False)
+    pictures: Mapping[str, bytes] = field(repr=False)
 
     @property
     def simulated(self) -> bool:
@@ -147,12 +149,14 @@ def describe(
         maps = _Maps.of(manifest, cube, prediction)
         cells = _Cells.of(work.samples, maps)
         borders = _borders(maps)
-        season = _season(prediction, maps, cells, borders, _within(report, 0, _PREDICTION))
+        season = _season(prediction, maps, cells, borders, within(report, 0, _PREDICTION))
+        day = _day(prediction, maps, cells, season.known)
+        corrected = UNCORRECTED in prediction
         model = _model(work.model, maps)
         surveyed = outside.survey(
-            cube, maps.days, maps.land, maps.names, model, _within(report, _PREDICTION, _CUBE)
+            cube, maps.days, maps.land, maps.names, model, within(report, _PREDICTION, _CUBE)
         )
-    rained = _rained(rain, maps, _within(report, _CUBE, _RAIN))
+    rained = _rained(rain, maps, within(report, _CUBE, _RAIN))
     report("tables and figures", _RAIN)
     simulated = maps.simulated or (cells is not None and cells.series.simulated)
     simulated = simulated or (model is not None and model[0].simulated)
@@ -172,16 +176,18 @@ def describe(
     tables = {name: table for name, table in tables.items() if len(table)}
     truth = _truth(work.truth, maps)
     summary = maps.summary(beside, borders, tables, truth) | {
-        "simulated": simulated, "boxes": [asdict(box) for box in zooms], "rain": rained is not None,
+        "simulated": simulated, "corrected": corrected, "rain": rained is not None,
+        "boxes": [asdict(box) for box in zooms],
+        "rows": {name: len(table) for name, table in tables.items()},
         "notes": maps.notes + (["Simulated data: the maps show no real soil moisture."] if simulated else []),
     }  # fmt: skip
     shown = figures.Shown(
         grid=maps.grid, land=maps.land, codes=maps.codes, days=maps.days, sm=season.mean,
-        smap=cells.painted(maps) if cells else None, rain=rained, ground=surveyed.means, boxes=zooms,
-        simulated=simulated,
+        smap=cells.painted(maps, cells.means()) if cells else None, rain=rained, ground=surveyed.means,
+        boxes=zooms, simulated=simulated,
     )  # fmt: skip
     with staged(out, RECORD, FILES) as folder:
-        drawn = {"means": figures.means(shown)}
+        drawn = {"means": figures.means(shown), "day": one_day(replace(day, simulated=simulated))}
         if zooms:
             drawn["zooms"] = figures.zooms(shown)
         if cells is not None:
@@ -192,15 +198,15 @@ def describe(
         if surveyed.often is not None:
             drawn["outside"] = figures.outside(shown, tables["outside"], surveyed.often)
         for name, figure in drawn.items():
-            save(figure, folder / f"{name}.png")
             if name in CHARTS:
-                figure.savefig(folder / f"{name}.svg", bbox_inches="tight", metadata={"Date": None})
+                save_chart(figure, folder, name)
+            else:
+                save(figure, folder / f"{name}.png")
         for name, table in tables.items():
             table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
         write_json(folder / RECORD, summary)
     report("spatial", 1.0)
-    pictures = {name: (out / f"{name}.png").read_bytes() for name in drawn}
-    return Spatial(summary, tables, pictures)
+    return Spatial(summary, tables, saved(out, drawn))
 
 
 def read(folder: Path) -> Spatial | None:
@@ -214,14 +220,13 @@ def read(folder: Path) -> Spatial | None:
     try:
         summary = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         tables = {}
-        for name in TABLES:
-            if (folder / f"{name}.csv").is_file():
-                table = pd.read_csv(folder / f"{name}.csv", dtype=dict.fromkeys(TEXTS, str))
-                texts = [column for column in TEXTS if column in table]
-                tables[name] = table.assign(**{column: table[column].fillna("") for column in texts})
-        pictures = [folder / f"{name}.png" for name in (*MAPS, *CHARTS)]
-        found = {path.stem: path.read_bytes() for path in pictures if path.is_file()}
-        return Spatial(with_nan(summary), tables, found)
+        for name, rows in summary["rows"].items():
+            table = pd.read_csv(folder / f"{name}.csv", dtype=dict.fromkeys(TEXTS, str))
+            if len(table) != rows:
+                raise ValueError(f"{name}.csv has {len(table)} of {rows} rows")
+            texts = [column for column in TEXTS if column in table]
+            tables[name] = table.assign(**{column: table[column].fillna("") for column in texts})
+        return Spatial(with_nan(summary), tables, saved(folder, (*MAPS, *CHARTS)))
     except (OSError, ValueError, LookupError) as error:
         raise DataError(f"{folder} is damaged ({error}): remove it, and make it again") from error
 
@@ -320,19 +325,26 @@ class _Cells:
             variance=season.cell_variance, valid=season.cell_valid, outage=self.series.outage,
         )  # fmt: skip
 
-    def painted(self, maps: _Maps) -> Floats:
-        """SMAP's seasonal mean, each pixel with the value of the cell that has most of it."""
+    def means(self) -> Floats:
+        """SMAP's seasonal mean of each cell."""
         days = np.isfinite(self.series.sm).sum(axis=0)
-        means = np.nansum(self.series.sm, axis=0) / np.where(days, days, np.nan)
+        return np.asarray(np.nansum(self.series.sm, axis=0) / np.where(days, days, np.nan))
+
+    def painted(self, maps: _Maps, values: Floats) -> Floats:
+        """Values of cells on the pixels, each with that of the cell that has most of it."""
         under = self.footprints.under.reshape(maps.land.shape)
-        return np.where(maps.land & (under >= 0), means[under], np.nan)
+        return np.where(maps.land & (under >= 0), values[under], np.nan)
 
 
 @dataclass(frozen=True, eq=False)
 class _Season:
-    """What one pass over the prediction gives; cells as of ``Footprints.means``, empty without any."""
+    """What one pass over the prediction gives; cells as of ``Footprints.means``, empty without any.
+
+    ``known`` counts the pixels that have a value on each day.
+    """
 
     mean: Floats
+    known: NDArray[np.int64]
     cell_mean: Floats
     cell_variance: Floats
     cell_valid: Floats
@@ -346,6 +358,7 @@ def _season(
     total, counts = np.zeros(shape), np.zeros(shape, np.int64)
     beside = np.full((3, len(maps.days), len(cells.series.names) if cells else 0), np.nan)
     steps = DailySteps(borders) if borders is not None else None
+    there = np.zeros(len(maps.days), np.int64)
     for part in slabs(len(maps.days)):
         report(f"maps: {maps.days[part.start]}", part.start / len(maps.days))
         try:
@@ -357,6 +370,7 @@ def _season(
         values = np.where(maps.land, values, np.nan)
         known = np.isfinite(values)
         counts += known.sum(axis=0)
+        there[part] = known.sum(axis=(1, 2))
         total += np.where(known, values, 0).sum(axis=0, dtype=np.float64)
         flat = values.reshape(len(values), -1)
         if cells is not None:
@@ -367,7 +381,15 @@ def _season(
         mean = total / np.where(counts, counts, np.nan)
     if not counts.any():
         raise DataError("the prediction has no value on any pixel: gee-smap predict makes it again")
-    return _Season(mean, beside[0], beside[1], beside[2], steps)
+    return _Season(mean, there, beside[0], beside[1], beside[2], steps)
+
+
+def _day(prediction: xr.Dataset, maps: _Maps, cells: _Cells | None, known: NDArray[np.int64]) -> Day:
+    """The day to draw: of those with most pixels the one nearest to the middle, so that nobody chose it."""
+    most = np.flatnonzero(known == known.max())
+    number = int(most[np.abs(most - (len(known) - 1) / 2).argmin()])
+    smap = cells.painted(maps, cells.series.sm[number]) if cells else None
+    return Day.of(prediction, maps.days[number], maps.land, maps.codes, smap, simulated=maps.simulated)
 
 
 def _borders(maps: _Maps) -> Borders | None:
@@ -431,8 +453,3 @@ def _truth(path: Path, maps: _Maps) -> list[dict[str, Any]]:
     except (OSError, ValueError, LookupError, TypeError) as error:
         maps.notes.append(f"{path} is damaged ({error}), so patterns within cells stand beside no truth.")
         return []
-
-
-def _within(report: Report, low: float, high: float) -> Report:
-    """Tells a part of the whole."""
-    return lambda what, share: report(what, low + (high - low) * share)

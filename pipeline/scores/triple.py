@@ -24,7 +24,7 @@ from scipy import stats
 from models.blocks import MIN_BLOCKS
 from pipeline.errors import ConfigError
 from pipeline.figures import triple as figures
-from pipeline.figures.style import save
+from pipeline.figures.style import save_chart, saved
 from pipeline.progress import Report
 from pipeline.scores.families import FAMILIES, SMAP_FAMILY, dependent, named
 from pipeline.scores.medians import Draws, Median, median
@@ -40,6 +40,7 @@ FILES = (TABLE, f"{PICTURE}.png", f"{PICTURE}.svg", RECORD)
 FEWEST_DAYS = 100  # pytesmo's own minimum for bootstrapped intervals
 MEASURES = ("error", "snr_db", "r", "beta")
 ENDS = ("", "_lower", "_upper")
+BELOW = "its error comes out below nothing: too few days, or errors that the others share"
 UNDEFINED_DRAWS = 0.01  # share of draws that may have no positive covariances
 Values = NDArray[np.float64]
 
@@ -109,14 +110,14 @@ class TripleCollocation:
         differences: "a minus b" of the errors of two products -> median over stations, m³/m³.
         summary: the rest of ``triple.json``: ``simulated``, ``inputs``, ``settings``, ``products``,
             ``refused`` (why nothing was computed; empty where it was), ``counts``, ``notes``.
-        picture: the figure, PNG; None where no station has errors.
+        pictures: the figure, PNG and SVG by name of the file; empty where no station has errors.
     """
 
     errors: tuple[Errors, ...]
     across: Mapping[str, Mapping[str, Median]]
     differences: Mapping[tuple[str, str], Median]
     summary: Mapping[str, Any]
-    picture: bytes | None
+    pictures: Mapping[str, bytes]
 
     @property
     def refused(self) -> str:
@@ -211,7 +212,7 @@ def collocate(
         "counts": {"stations": len({one.station for one in errors}), "with_errors": len(given)},
     }  # fmt: skip
     summary["notes"] = list(_notes(summary, errors))
-    result = TripleCollocation(tuple(errors), across, differences, summary, None)
+    result = TripleCollocation(tuple(errors), across, differences, summary, {})
     titles = {name: named(name) for name in chosen}
     rows = [one.row() for one in errors]
     drawn = figures.errors(rows, titles, simulated=simulated) if given else None
@@ -220,8 +221,7 @@ def collocate(
         table = pd.DataFrame(rows, columns=columns)
         table.to_csv(folder / TABLE, index=False, float_format="%.6g")
         if drawn:
-            save(drawn, folder / f"{PICTURE}.png")
-            drawn.savefig(folder / f"{PICTURE}.svg", bbox_inches="tight", metadata={"Date": None})
+            save_chart(drawn, folder, PICTURE)
         write_json(folder / RECORD, result.as_dict())
     report("triple collocation: done", 1.0)
     return _load(out)
@@ -253,11 +253,11 @@ def _load(folder: Path) -> TripleCollocation:
     errors = tuple(
         Errors.of({str(key): value for key, value in row.items()}) for row in table.to_dict("records")
     )
-    picture = folder / f"{PICTURE}.png"
-    content = picture.read_bytes() if picture.is_file() else None
     if not isinstance(record["refused"], str) or not isinstance(record["notes"], list):
         raise ValueError("refused is no text, or notes are no list")
-    return TripleCollocation(errors, across, differences, record, content)
+    if len({one.station for one in errors}) != record["counts"]["stations"]:
+        raise ValueError(f"{TABLE} does not have all stations")
+    return TripleCollocation(errors, across, differences, record, saved(folder, [PICTURE]))
 
 
 def _pytesmo() -> Callable[[Values, Values, Values], tuple[Values, Values, Values]]:
@@ -322,7 +322,7 @@ def _of_station(
         }
         reason = missing
         if point[0, place] == 0:
-            reason = "its error comes out below nothing: too few days, or errors that the others share"
+            reason = BELOW
             undefined = Estimate(math.nan)
             found |= {"error": undefined, "snr_db": undefined, "r": undefined}
         own = found["error"].value / found["beta"].value
@@ -429,6 +429,12 @@ def _notes(summary: Mapping[str, Any], errors: Sequence[Errors]) -> Iterator[str
         f"Medians are over the {whole} of {of} stations where all three products have an error; errors are "
         f"scaled to the range of {named(summary['products'][0])}."
     )
+    for name in summary["products"]:
+        if below := sum(one.product == name and one.reason == BELOW for one in errors):
+            yield (
+                f"At {below} of the stations left out the error of {named(name)} comes out below nothing; "
+                "its median over the others is so much the larger."
+            )
     declared = [name for name in summary["products"] if name in summary["settings"]["independent"]]
     if declared:
         names = " and ".join(named(name) for name in declared)

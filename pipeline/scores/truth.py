@@ -2,13 +2,15 @@
 
 Only where everything is simulated does anyone know the soil moisture of every square kilometre, and only
 there can it be said whether a map shows more than SMAP does. So the map stands beside SMAP itself, drawn
-without any model: the pixel underneath, and smoothed from one pixel to the next.
+without any model: the pixel underneath, and smoothed from one pixel to the next; and beside what it is made
+of, so that it is seen which part of it brought what.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -16,11 +18,14 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from models import metrics
+from models.metrics import Metric
 
 Field = NDArray[np.float32]
 Values = NDArray[np.float64]
 Labels = NDArray[np.intp]
 FEWEST_PIXELS = 20  # of a cell on a day, for a pattern within it
+CHANGES: tuple[Metric, ...] = ("r", "rmse", "ubrmse")  # compared with the baseline
+PERIOD_DAYS = 30  # soil moisture a month apart counts as independent where intervals are drawn
 LEAST_VARIANCE = 1e-8  # (m³/m³)² within a cell: 1e-4 m³/m³ is what files keep
 
 
@@ -40,6 +45,11 @@ class FieldScore:
         r_within: median over cells and days of the correlation within a cell: what no coarse map can have;
             NaN where a product does not vary within cells.
         spread: standard deviation within cells, of the product's as a share of the truth's.
+        r_change: the product's R less that of the baseline on the same pixel-days; NaN for the baseline.
+            Its 95 % interval draws whole blocks, the same for all products; as the following.
+        rmse_change: m³/m³.
+        ubrmse_change: m³/m³.
+        drawn: what a block is.
     """
 
     product: str
@@ -52,6 +62,16 @@ class FieldScore:
     r_space: float
     r_within: float
     spread: float
+    r_change: float = nan
+    r_change_lower: float = nan
+    r_change_upper: float = nan
+    rmse_change: float = nan
+    rmse_change_lower: float = nan
+    rmse_change_upper: float = nan
+    ubrmse_change: float = nan
+    ubrmse_change_lower: float = nan
+    ubrmse_change_upper: float = nan
+    drawn: str = ""
 
     def row(self) -> dict[str, str]:
         """For people."""
@@ -73,13 +93,17 @@ class FieldScore:
         return asdict(self)
 
 
-def score_fields(truth: Field, products: Mapping[str, Field], cells: Labels) -> list[FieldScore]:
+def score_fields(
+    truth: Field, products: Mapping[str, Field], cells: Labels, *, baseline: str | None = None
+) -> list[FieldScore]:
     """Score maps against the truth on the pixel-days that all of them have.
 
     Args:
-        truth: (days, rows, columns), m³/m³, NaN where there is none.
+        truth: (days, rows, columns), m³/m³, one for each day of a period, NaN where there is none.
         products: by name, of the same shape.
         cells: (rows, columns), the number of each pixel's cell; -1 outside of all.
+        baseline: the product that the others are compared with. Intervals draw periods of 30 days, or cells
+            where there are too few of these.
 
     Raises:
         ValueError: shapes differ, or no pixel-day is common to all.
@@ -94,10 +118,41 @@ def score_fields(truth: Field, products: Mapping[str, Field], cells: Labels) -> 
     labels = np.unique(cells.ravel()[kept], return_inverse=True)[1]
     whole, *others = (np.where(common, field, np.nan) for field in flat)
     apart = _departures(whole, labels)
-    return [_score(name, whole, field, apart, labels) for name, field in zip(products, others, strict=True)]
+    changes = _changes(dict(zip(products, others, strict=True)), whole, labels, baseline)
+    return [
+        _score(name, whole, field, apart, labels, changes.get(name, {}))
+        for name, field in zip(products, others, strict=True)
+    ]
 
 
-def _score(name: str, truth: Values, field: Values, truth_apart: Values, labels: Labels) -> FieldScore:
+def _changes(
+    products: Mapping[str, Values], truth: Values, labels: Labels, baseline: str | None
+) -> dict[str, dict[str, Any]]:
+    """Fields of the scores that compare a product with the baseline, by product."""
+    if baseline is None:
+        return {}
+    days, pixels = np.nonzero(np.isfinite(truth))
+    periods = days // PERIOD_DAYS
+    enough = len(np.unique(periods)) >= metrics.MIN_BLOCKS
+    found = metrics.compare(
+        {name: field[days, pixels] for name, field in products.items()}, truth[days, pixels],
+        blocks=periods if enough else labels[pixels], baseline=baseline, metrics=CHANGES,
+    )  # fmt: skip
+    drawn = f"{PERIOD_DAYS}-day periods" if enough else "cells"
+    return {
+        name: {
+            f"{metric}_change{end}": value
+            for metric, one in of.items()
+            for end, value in zip(("", "_lower", "_upper"), (one.value, one.lower, one.upper), strict=True)
+        }
+        | {"drawn": drawn}
+        for name, of in found.differences.items()
+    }
+
+
+def _score(
+    name: str, truth: Values, field: Values, truth_apart: Values, labels: Labels, changes: Mapping[str, Any]
+) -> FieldScore:
     scores = metrics.score(field.ravel(), truth.ravel())
     apart = _departures(field, labels)
     one, other = (xr.DataArray(values, dims=("day", "pixel")) for values in (truth, field))
@@ -112,6 +167,7 @@ def _score(name: str, truth: Values, field: Values, truth_apart: Values, labels:
         r_space=float(xr.corr(one, other, "pixel").median()),
         r_within=_median_within(truth_apart, apart, labels),
         spread=float(np.nanstd(apart) / np.nanstd(truth_apart)),
+        **changes,
     )
 
 

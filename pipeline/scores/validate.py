@@ -15,7 +15,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -23,9 +22,9 @@ from matplotlib.figure import Figure
 from models.anomalies import LEAST_DAYS, LEAST_YEARS, SMOOTHING_DAYS, WINDOW_DAYS
 from models.metrics import Comparison
 from pipeline.figures import validation
-from pipeline.figures.style import save
+from pipeline.figures.style import save, save_chart
 from pipeline.products import predictions as made_of
-from pipeline.progress import Report
+from pipeline.progress import Report, within
 from pipeline.scores.stations import (
     BETTER,
     BLOCK_DAYS,
@@ -54,7 +53,7 @@ from pipeline.work.staging import staged, write_json
 
 __all__ = ["FILES", "RECORD", "ValidationResult", "validate"]
 
-_SCORED, _STRATA = 0.6, 0.8  # shares of the whole after which stations and strata are done
+_READ, _SCORED, _STRATA = 0.06, 0.6, 0.8  # shares of the whole after reading, stations and strata
 
 
 def validate(
@@ -107,7 +106,7 @@ def validate(
     del predicted, measured  # a third of the memory
     stations = station_scores(
         joined, products, minimum_pairs, bootstrap, baseline,
-        lambda what, share: report(what, _SCORED * (0.1 + 0.9 * share)),
+        within(report, _READ, _SCORED),
     )  # fmt: skip
     scored = stations[stations["reason"] == ""].reset_index(drop=True)
     pairs = joined.dropna(subset=[*products, "insitu"])
@@ -116,7 +115,7 @@ def validate(
     del joined
     strata = by_strata(
         pairs, products, minimum_pairs, bootstrap, baseline,
-        lambda what, share: report(what, _SCORED + (_STRATA - _SCORED) * share),
+        within(report, _SCORED, _STRATA),
     )  # fmt: skip
     pooled = _pooled(pairs, products, bootstrap, baseline)
     typical = typical_stations(scored)
@@ -160,18 +159,12 @@ def validate(
         write_json(folder / RECORD, summary)
         for number, (name, figure) in enumerate(drawn.items()):
             report(f"stations: {name}.png", _STRATA + (1 - _STRATA) * number / len(drawn))
-            save(figure, folder / f"{name}.png")
             if name in CHARTS:
-                save_svg(figure, folder / f"{name}.svg")
+                save_chart(figure, folder, name)
+            else:
+                save(figure, folder / f"{name}.png")
     report("stations: done", 1.0)
     return ValidationResult(stations, strata.table, summary, paths_in(out))
-
-
-def save_svg(figure: Figure, path: Path) -> None:
-    """Write a chart that has been laid out as SVG; the same numbers give the same file."""
-    figure.set_layout_engine("none")
-    with mpl.rc_context({"svg.hashsalt": "gee-smap"}):
-        figure.savefig(path, format="svg", bbox_inches="tight", pad_inches=0.08, metadata={"Date": None})
 
 
 def _pooled(

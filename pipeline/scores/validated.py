@@ -22,9 +22,10 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.errors import DataError
 from pipeline.scores.stations import R_TARGET, UBRMSE_TARGET
 from pipeline.tables.titles import DOWNSCALED, SMAP
+from pipeline.wording import plural
+from pipeline.work.staging import read_back, with_nan
 
 RECORD = "summary.json"
 STATIONS, STRATA, STRATA_STATIONS = "stations.csv", "strata.csv", "strata-stations.csv"
@@ -116,18 +117,18 @@ def read(folder: Path) -> ValidationResult | None:
     Raises:
         DataError: it is damaged, or of an earlier version.
     """
-    if not (folder / RECORD).is_file():
-        return None
-    try:
-        summary = _with_nan(json.loads((folder / RECORD).read_text(encoding="utf-8")))
-        texts = dict.fromkeys(("station", "partition", "landcover", "network", "reason"), str)
-        stations = pd.read_csv(folder / STATIONS, dtype=texts)
-        strata = pd.read_csv(folder / STRATA)
-        stations["reason"] = stations["reason"].fillna("")
-        found = ValidationResult(stations, strata, summary, paths_in(folder))
-        found.rows()
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise DataError(f"{folder} is damaged ({error}): remove it, and validate again") from error
+    return read_back(folder, RECORD, _load, "validate again")
+
+
+def _load(folder: Path) -> ValidationResult:
+    summary = with_nan(json.loads((folder / RECORD).read_text(encoding="utf-8")))
+    if not isinstance(summary["baseline"], str):
+        summary["baseline"] = None
+    texts = dict.fromkeys(("station", "partition", "landcover", "network", "reason"), str)
+    stations = pd.read_csv(folder / STATIONS, dtype=texts)
+    stations["reason"] = stations["reason"].fillna("")
+    found = ValidationResult(stations, pd.read_csv(folder / STRATA), summary, paths_in(folder))
+    found.rows()
     return found
 
 
@@ -161,11 +162,11 @@ def notes(summary: Mapping[str, Any], stations: pd.DataFrame, *, mapped: bool) -
         names = ", ".join(f"{row['station']} ({row['n']})" for row in left[:NAMED])
         more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
         yield f"Stations not scored, for too few pairs: {len(left)}, namely {names}{more}."
-    if summary["baseline"] is not None:
-        chance = scored * (1 - summary["settings"]["confidence"]) / 2
+    if intervals := _with_intervals(summary):
+        chance = intervals * (1 - summary["settings"]["confidence"]) / 2
         yield (
-            f"With no difference at all about {chance:.1f} of {scored} stations would be called improved "
-            "and as many worsened, in each product and metric."
+            f"With no difference at all about {chance:.1f} of {plural(intervals, 'station')} with an "
+            "interval would be called improved and as many worsened, in each product and metric."
         )
     yield from _without_anomalies(stations)
     if "depth" in stations:
@@ -177,6 +178,12 @@ def notes(summary: Mapping[str, Any], stations: pd.DataFrame, *, mapped: bool) -
             )
     if not mapped:
         yield "There is no map, as neither table has lon and lat."
+
+
+def _with_intervals(summary: Mapping[str, Any]) -> int:
+    """At how many stations a difference from the baseline can be told from none."""
+    counts = [found["ubrmse"] for found in summary["differences"].values()]
+    return max((one["improved"] + one["worsened"] + one["undecided"] for one in counts), default=0)
 
 
 def _without_anomalies(stations: pd.DataFrame) -> Iterator[str]:
@@ -198,13 +205,3 @@ def with_interval(found: Mapping[str, Any], *, sign: str = "", interval: bool = 
         return f"{value:{sign}.3f}"
     ends = "no interval" if math.isnan(lower) else f"{lower:{sign}.3f}, {upper:{sign}.3f}"
     return f"{value:{sign}.3f} [{ends}]"
-
-
-def _with_nan(content: Any) -> Any:
-    """The same with NaN for null, which stands for it in JSON, but where null is what is meant."""
-    if isinstance(content, dict):
-        plain = {key: _with_nan(item) for key, item in content.items()}
-        return plain | {key: None for key in ("baseline",) if key in content and content[key] is None}
-    if isinstance(content, list):
-        return [_with_nan(item) for item in content]
-    return math.nan if content is None else content

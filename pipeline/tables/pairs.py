@@ -21,7 +21,8 @@ import pandas as pd
 from pipeline.columns import VARIABLES, Variable
 from pipeline.errors import DataError
 from pipeline.tables.reading import Table, Values, as_text, first, share
-from pipeline.tables.titles import DOWNSCALED, SMAP, TITLES
+from pipeline.tables.titles import CORRECTED, DOWNSCALED, INDEX, INSIDE, LOWER, SMAP, TITLES, UPPER
+from pipeline.wording import plural
 
 MOISTURE = Variable("m³/m³", -0.1, 1)  # regressions and dry probes give values a little below zero
 # Readings within a day are no pairs of their own.
@@ -34,13 +35,15 @@ RANGES = {
     "depth": Variable("m", 0, 100),
 }
 PRODUCT = re.compile(r"[a-z][a-z0-9_]*")  # a column of the predictions that may be a product
+BESIDE_MAP = (LOWER, UPPER, INDEX, INSIDE, CORRECTED)  # what maps say of their own values
 TEXTS = ("partition", "landcover", "network")
 NO_PRODUCTS = frozenset(
     {
         "station", "cell", "date", "insitu", "rain", "outage", "simulated", "partitioned", "readings",
-        "depth", *TEXTS, *VARIABLES,
+        "depth", *BESIDE_MAP, *TEXTS, *VARIABLES,
     }
 ) - {DOWNSCALED}  # fmt: skip
+KEPT_STATIONS = 0.5  # share of the stations that a further product must leave to the comparison
 MOSTLY_TEXT = 0.5  # share of values that are no numbers beyond which a column only describes its rows
 
 
@@ -161,7 +164,9 @@ def choose(joined: pd.DataFrame, products: Sequence[str], minimum_pairs: int, wh
     """Leave out products that would take the pairs from the others.
 
     ``sm`` is always compared; SMAP comes next and then the products by the number of pairs they have, each
-    kept if with it a station still has enough days on which all that are kept have a value.
+    kept if with it at least half of the stations that had enough pairs before still have them, on days on
+    which all that are kept have a value: one product that covers two of a hundred stations is not to make a
+    comparison of two.
 
     Args:
         joined: of :func:`join`.
@@ -174,12 +179,12 @@ def choose(joined: pd.DataFrame, products: Sequence[str], minimum_pairs: int, wh
     """
     stations = joined.groupby("station", sort=True).ngroup().to_numpy()
     together = joined[[DOWNSCALED, "insitu"]].notna().all(axis=1).to_numpy()
-    most = np.bincount(stations, weights=together)
-    if most.max() < minimum_pairs:
-        name = joined["station"].to_numpy()[int((stations == most.argmax()).argmax())]
+    pairs = np.bincount(stations, weights=together)
+    if pairs.max() < minimum_pairs:
+        name = joined["station"].to_numpy()[int((stations == pairs.argmax()).argmax())]
         raise DataError(
             f"{where}: no station has {minimum_pairs} days with {DOWNSCALED} and insitu both present (the "
-            f"most is {int(most.max())}, station {name}); bring a longer record or lower the minimum"
+            f"most is {int(pairs.max())}, station {name}); bring a longer record or lower the minimum"
         )
     known = {
         name: (joined[name].notna() & joined["insitu"].notna()).to_numpy()
@@ -188,17 +193,19 @@ def choose(joined: pd.DataFrame, products: Sequence[str], minimum_pairs: int, wh
     }
     kept, left_out = {DOWNSCALED}, {}
     for name in sorted(known, key=lambda one: (one != SMAP, -known[one].sum())):
-        common = int(np.bincount(stations, weights=together & known[name]).max())
+        common = np.bincount(stations, weights=together & known[name])
+        before, after = int((pairs >= minimum_pairs).sum()), int((common >= minimum_pairs).sum())
         if not known[name].any():
             left_out[name] = "it has no value on any day of the in-situ table at its stations"
-        elif common < minimum_pairs:
+        elif after < KEPT_STATIONS * before:
             left_out[name] = (
-                f"with it no station would have {minimum_pairs} days on which all compared products have a "
-                f"value (the most is {common}); validate it by itself, without the others"
+                f"with it {after:,} of {plural(before, 'station')} would have {minimum_pairs} days on which "
+                f"all compared products have a value (the most is {int(common.max())}); validate it by "
+                "itself, without the others"
             )
         else:
             kept.add(name)
-            together = together & known[name]
+            together, pairs = together & known[name], common
     return Chosen(tuple(name for name in products if name in kept), left_out)
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from models.errors import SampleError
+from pipeline.columns import EXPORTED, PREDICTORS
 from pipeline.errors import DataError
 from pipeline.learning import ablation
 from pipeline.learning.ablation import Ablation, ablate, read
@@ -146,7 +147,8 @@ def test_every_set_split_and_model_has_a_row_and_the_sets_say_what_they_leave_ou
 def test_the_folder_holds_table_record_and_figures_and_is_read_back(made: Made) -> None:
     found, folder = made["date"]
 
-    assert {path.name for path in folder.iterdir()} == {*ablation.FILES}
+    apart = {"predictor-sets.png", "predictor-sets.svg"}  # nothing to draw: the table lacks what they need
+    assert {path.name for path in folder.iterdir()} == {*ablation.FILES} - apart
     again = read(folder)
     assert again.summary == found.summary
     pd.testing.assert_frame_equal(again.table, found.table)
@@ -267,3 +269,102 @@ def test_the_record_is_json_without_nan(made: Made) -> None:
 
     record = json.loads((folder / "ablation.json").read_text(encoding="utf-8"), parse_constant=refuse)
     assert record["splits"]["random"]["promise"].startswith("Rows are held out one by one")
+
+
+def rainy(days: int = 40) -> pd.DataFrame:
+    """A table whose soil moisture is the rain of the three days before, which no other predictor tells."""
+    table = simulate(side=6, days=days).samples.drop(columns="partition")
+    rng = np.random.default_rng(4)
+    fallen = rng.gamma(1.0, 12.0, days)[(table["date"] - table["date"].min()).dt.days]
+    for name in ("dlst", "slope", "twi", *PREDICTORS[:9]):
+        table[name] = rng.random(len(table)).astype(np.float32)
+    for length in (3, 7, 15, 30):
+        table[f"rain_{length}"] = fallen + (length > 3) * rng.gamma(1.0, 40.0, len(table))
+    table["sm"] = (0.15 + 0.003 * np.minimum(fallen, 60)).astype(np.float32)
+    return table
+
+
+SETS_STUDY = """\
+name = "simulated-rain"
+
+[model]
+n_folds = 2
+
+[splits]
+gap_days = 2
+names = ["random", "time"]
+"""
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Ablation, Path, list[str]]:
+    """An ablation of a table that has the further predictors, its folder, and what was told."""
+    folder = tmp_path_factory.mktemp("rain")
+    samples, study = written(folder, rainy())
+    study.write_text(SETS_STUDY, encoding="utf-8")
+    told: list[str] = []
+    found = ablate(samples, study, folder / "out", report=lambda what, share: told.append(what))
+    return found, folder / "out", told
+
+
+def test_sets_are_compared_where_whole_dates_are_new_and_rain_is_found_out(
+    compared: tuple[Ablation, Path, list[str]],
+) -> None:
+    found, _, _ = compared
+
+    assert set(found.compared["split"]) == {"time"}  # a random split shows nothing of them
+    assert set(found.compared["n"]) == {found.row("time", "all")["n"]}
+    for name in ("recommended-bare", "recommended-season", "recommended-doy"):
+        row = found.set_row("time", name)
+        assert row["rmse"] < 0.6 * found.set_row("time", "paper")["rmse"], name
+        assert row["rmse_change_upper"] < 0
+    assert found.compared["simulated"].all()
+    assert [row["split"] for row in found.set_rows()] == ["time"]
+
+
+def test_the_sets_are_those_of_the_columns_and_season_is_made_of_the_date(
+    compared: tuple[Ablation, Path, list[str]],
+) -> None:
+    sets = {name: set(one["predictors"]) for name, one in compared[0].summary["compared"].items()}
+
+    cover = {"LC_1", "LC_2", "LC_3", "LC_4"}
+    assert sets["paper"] == {*PREDICTORS} - {"lc"} | cover
+    assert sets["recommended-bare"] == sets["paper"] - {"doy"} | {*EXPORTED}
+    assert sets["recommended-season"] == sets["recommended-bare"] | {"doy_sin", "doy_cos"}
+    assert sets["recommended-doy"] == sets["recommended-bare"] | {"doy"}
+
+
+def test_what_the_study_itself_uses_is_not_fitted_twice(
+    compared: tuple[Ablation, Path, list[str]],
+) -> None:
+    found, _, told = compared
+
+    titles = list(dict.fromkeys(what.split(",")[0] for what in told))
+    assert "The paper's fifteen" not in titles
+    assert [title for title in titles if title.startswith("Recommended")] == [
+        "Recommended without day of year",
+        "Recommended with sine and cosine of day of year",
+        "Recommended with day of year",
+    ]
+    for metric in ("n", "r", "rmse"):
+        assert found.set_row("time", "paper")[metric] == found.row("time", "all")[metric]
+
+
+def test_the_comparison_is_read_back_with_its_figure(
+    compared: tuple[Ablation, Path, list[str]],
+) -> None:
+    found, folder, _ = compared
+
+    assert {path.name for path in folder.iterdir()} == {*ablation.FILES}
+    again = read(folder)
+    pd.testing.assert_frame_equal(again.compared, found.compared)
+    assert again.compared_picture == (folder / "predictor-sets.png").read_bytes()
+
+
+def test_a_table_without_what_the_sets_need_is_told_and_scored_as_before(made: Made) -> None:
+    found, _ = made["date"]
+
+    assert found.compared.empty
+    assert found.set_rows() == []
+    assert found.summary["apart"].startswith("the table has no dlst, rain_3")
+    assert found.compared_picture is None

@@ -20,7 +20,7 @@ from models.learners import CatBoost, LightGBM, XGBoost
 from models.splits import Fold, RandomSplit, SpatialBlocks, Split, TimeBlocks
 from models.stack import StackedRegressor
 from pipeline.errors import DataError
-from pipeline.figures import explanation
+from pipeline.figures import explanation, naming
 from pipeline.learning.explain import ExplainResult, explain, read
 from tests.simulated_samples import simulate
 
@@ -141,7 +141,7 @@ def test_the_rows_of_the_result_are_the_ranking_as_text(run: ExplainResult) -> N
     row = run.rows()[0]
 
     assert len(run.rows()) == 8
-    assert row["predictor"] == explanation.spelled(first["predictor"])
+    assert row["predictor"] == naming.spelled(first["predictor"])
     assert row[first["partition"]] == f"{first['mean_abs_shap_stack']:.4f} (1)"
 
 
@@ -289,8 +289,10 @@ def test_the_folder_is_read_back_with_its_pictures_and_damage_is_told(
     assert found is not None
     pd.testing.assert_frame_equal(found.importance, run.importance)
     assert found.summary["partitions"].keys() == {"plain", "high land"}
-    assert found.pictures == {path.name: path.read_bytes() for path in folder.glob("*.png")}
-    assert sum(map(len, found.pictures.values())) < 1_500_000
+    assert found.pictures == {
+        path.name: path.read_bytes() for kind in ("png", "svg") for path in folder.glob(f"*.{kind}")
+    }
+    assert sum(len(held) for name, held in found.pictures.items() if name.endswith("png")) < 1_500_000
     assert read(tmp_path) is None
 
     copy = tmp_path / "copy"
@@ -413,14 +415,14 @@ def test_the_callers_plots_and_random_numbers_are_left_alone(frame: pd.DataFrame
     ],
 )
 def test_axes_bear_the_unit_of_the_predictor(name: str, label: str) -> None:
-    assert explanation.labelled(name, {"rain": "mm"}) == label
+    assert naming.labelled(name, {"rain": "mm"}) == label
 
 
 def test_axes_of_shap_values_bear_the_unit_of_soil_moisture(
     frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = []
-    monkeypatch.setattr("pipeline.learning.explain._draw", lambda figure, path: drawn.append(figure))
+    monkeypatch.setattr("pipeline.learning.explain._draw", lambda figure, *_: drawn.append(figure))
     explain(
         frame.drop(columns="partition"),
         FEATURES,

@@ -11,13 +11,16 @@ import pytest
 
 from models import store
 from models.errors import ModelFileError
+from models.partitioned import WP
 from pipeline.errors import ConfigError, DataError
 from pipeline.learning import predict as module
+from pipeline.learning.applicability import read_areas
 from pipeline.learning.predict import predict
 
 MEMBERS = ["xgboost", "lightgbm", "catboost"]
 ALL_WRITTEN = [
     "cell", "lon", "lat", "date", "partition", "smap", "simulated", "sm", "wp", *MEMBERS, "partitioned",
+    "sm_lower", "sm_upper", "di", "aoa",
 ]  # fmt: skip
 
 
@@ -53,6 +56,40 @@ def test_a_prediction_is_what_the_stacks_of_the_folder_say(trained, table, tmp_p
         rows = (table["partition"] == name).to_numpy()
         by_library = model.parts[name].predict(X[rows])
         np.testing.assert_allclose(read["sm"][rows], by_library, rtol=0, atol=1e-6)
+
+
+def test_rows_say_how_far_they_can_be_trusted_by_the_stack_that_predicts_them(trained, table, tmp_path):
+    table.loc[::7, "partition"] = "elsewhere"
+    table.loc[3, "lst"] = 99
+    found = predict(trained.model, written(table, tmp_path), tmp_path / "p.parquet").frame
+    intervals, areas = store.load_intervals(trained.model), read_areas(trained.model)
+    assert intervals is not None
+    X = table[[one.name for one in store.read_card(trained.model).predictors]].to_numpy(np.float32)
+    for name in table["partition"].unique():
+        rows = (table["partition"] == name).to_numpy()
+        one, area = intervals.of(name), areas.get(name, areas[WP])
+        assert one is not None
+        half = one.half_width(X[rows])
+        np.testing.assert_allclose(found["sm_upper"][rows] - found["sm"][rows], half, rtol=1e-4)
+        np.testing.assert_allclose(
+            found["sm_lower"][rows], np.maximum(found["sm"][rows] - half, 0), atol=1e-6
+        )
+        index = area.di(X[rows])
+        np.testing.assert_array_equal(found["di"][rows], index)
+        np.testing.assert_array_equal(found["aoa"][rows], index <= area.threshold)
+    X = X.copy()
+    X[3, [one.name for one in store.read_card(trained.model).predictors].index("lst")] = 20
+    area = areas.get(str(table["partition"][3]), areas[WP])
+    assert found["di"][3] > area.di(X[3:4])[0]  # ninety-nine degrees are further from training than twenty
+    assert 0.5 < found["aoa"].mean() <= 1
+
+
+def test_a_model_of_before_predicts_without_intervals_and_area(trained, table, tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "load_intervals", lambda folder: None)
+    monkeypatch.setattr(module, "read_areas", lambda folder: {})
+    found = predict(trained.model, written(table, tmp_path), tmp_path / "p.parquet").frame
+    assert not {"sm_lower", "sm_upper", "di", "aoa"} & {*found}
+    assert found["sm"].notna().all()
 
 
 def test_ids_places_days_and_what_the_study_keeps_are_carried_along(trained, table, tmp_path):

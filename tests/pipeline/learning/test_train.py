@@ -17,6 +17,7 @@ from models.splits import Fold, RandomSplit, SampleKeys, SpatialBlocks, Split
 from models.stack import StackedRegressor
 from models.store import ModelCard
 from pipeline.errors import ConfigError, DataError
+from pipeline.learning import fusing
 from pipeline.learning.train import train
 
 MODELS = ["XGBoost", "LightGBM", "CatBoost", "stack", "WP"]
@@ -244,6 +245,23 @@ def test_the_table_of_stacks_has_weights_that_add_up_to_one(trained):
         assert sum(shares) == pytest.approx(1, abs=0.015)  # each is rounded to two digits
 
 
+def test_the_fusions_in_the_folder_are_scored_on_the_rows_of_the_scores(trained, scores):
+    found = fusing.read(trained.model)
+    assert found is not None
+    pd.testing.assert_frame_equal(found.table, trained.training.fusions.table, check_dtype=False)
+    assert {"fusions.csv", "fusions.json"} <= {*trained.training.card.attachments}
+    own = found.table.set_index(["split", "model", "fusion"])["rmse"]
+    assert {split for split, _, _ in own.index} == {"random", "spatial", "leave-partition-out"}
+    for split in ("random", "spatial"):
+        for model, row in (("XGBoost", "XGBoost"), ("LightGBM", "LightGBM"), ("stack", "taken")):
+            expected = row_of(scores, split, "all", model)["rmse"]
+            assert own[split, "stack", row] == pytest.approx(expected, abs=1e-9)
+    for split in ("random", "spatial", "leave-partition-out"):
+        assert own[split, "WP", "taken"] == pytest.approx(
+            row_of(scores, split, "all", "WP")["rmse"], abs=1e-9
+        )
+
+
 def test_training_again_gives_the_same_although_the_study_is_edited_meanwhile(trained, scores, tmp_path):
     study = tmp_path / "study.toml"
     text = trained.study.read_text(encoding="utf-8")
@@ -283,7 +301,7 @@ def test_the_papers_preset_holds_out_single_rows_in_the_kept_model_too(region, t
     assert done.card.split == "random"
     assert done.notes == ()
     folds = RandomSplit().folds(keys_of(region.samples), 2)
-    by_hand = StackedRegressor().fit(frame[["ndvi", "vv", "lst", "dem"]], frame["sm"], folds)
+    by_hand = StackedRegressor(fusion="convex").fit(frame[["ndvi", "vv", "lst", "dem"]], frame["sm"], folds)
     weights = [member.weight for member in done.card.stacks[0].members]
     np.testing.assert_allclose(weights, by_hand.weights_, rtol=1e-12)
 

@@ -334,7 +334,7 @@ def test_what_was_written_is_read_back(found: RainResponse, tmp_path: Path) -> N
     assert again is not None
     assert again.responses == result.responses == found.responses
     pd.testing.assert_frame_equal(again.events, found.events)
-    assert set(again.pictures) == {"composite", "series"}
+    assert set(again.pictures) == {"composite.png", "composite.svg", "series.png", "series.svg"}
     record = json.loads((tmp_path / "out" / "rain.json").read_text(encoding="utf-8"))
     assert set(record) == set(again.as_dict())
     (tmp_path / "out" / "events.csv").write_text("station\n", encoding="utf-8")
@@ -405,9 +405,9 @@ def test_without_rain_or_events_there_is_a_note_and_no_error(
     assert told in found.notes[-1]
     assert found.responses == ()
     assert len(found.events) == 0
-    assert "composite" not in found.pictures
+    assert "composite.png" not in found.pictures
     assert not (tmp_path / "out" / "composite.png").exists()
-    assert ("series" in found.pictures) == (rain is not None)
+    assert ("series.png" in found.pictures) == (rain is not None)
 
 
 def test_sparse_sampling_has_no_usable_event(tmp_path: Path) -> None:

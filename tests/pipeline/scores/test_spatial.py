@@ -23,9 +23,9 @@ from pipeline.cubes import zooms
 from pipeline.cubes.zooms import Box
 from pipeline.errors import DataError, EngineError
 from pipeline.maps.blocks import study_of
+from pipeline.maps.footprints import Footprints, read_cells
 from pipeline.scores import cellwise, outside, spatial
 from pipeline.scores.cellwise import CellDays
-from pipeline.scores.footprints import Footprints, read_cells
 from pipeline.work.workdir import WorkDir
 from tests.pipeline import spatial_work
 from tests.pipeline.spatial_work import DAYS, HEIGHT, NAMES, RANGES, WIDTH, Made
@@ -59,6 +59,8 @@ def found(made, drawn):
         patch.setattr(
             spatial.figures, "means", lambda shown: drawn.setdefault("shown", shown) and real(shown)
         )
+        day = spatial.one_day
+        patch.setattr(spatial, "one_day", lambda shown: drawn.setdefault("day", shown) and day(shown))
         return spatial.describe(made.work, made.work.spatial, quiet, rain=raining)
 
 
@@ -302,6 +304,16 @@ def test_only_the_days_of_the_map_count_whatever_the_cube_holds(made):
     assert found.often[6, 30] == 0
 
 
+def test_the_day_drawn_is_one_with_most_pixels_in_the_middle_of_the_period(made, drawn, found):
+    assert "day.png" in found.pictures
+    shown = drawn["day"]
+    assert shown.date == spatial_work.START + dt.timedelta(days=19)  # of 40, of which the eighth has a gap
+    np.testing.assert_allclose(shown.fields["sm"][made.land], made.sm[19][made.land], rtol=1e-6)
+    assert shown.simulated
+    rows = made.samples[made.samples["date"] == pd.Timestamp(shown.date)]
+    assert set(np.unique(shown.smap[made.land & np.isfinite(shown.smap)])) <= set(rows["sm"].astype(float))
+
+
 def test_what_is_drawn_are_the_means_of_the_land(made, drawn, found):
     shown = drawn["shown"]
     mean = made.sm[:, made.land].astype(float)
@@ -320,8 +332,11 @@ def test_what_is_drawn_are_the_means_of_the_land(made, drawn, found):
     own = made.samples[made.samples["cell"] == name]["sm"].mean()
     assert shown.smap[20, 30] == pytest.approx(own, rel=1e-5)
     assert found.simulated
-    assert set(found.figures) == {*spatial.MAPS, *spatial.CHARTS}
-    assert all(png.startswith(b"\x89PNG") for png in found.figures.values())
+    assert set(found.pictures) == {
+        *(f"{name}.png" for name in (*spatial.MAPS, *spatial.CHARTS)),
+        *(f"{name}.svg" for name in spatial.CHARTS),
+    }
+    assert all(found.pictures[f"{name}.png"].startswith(b"\x89PNG") for name in spatial.MAPS)
     assert all(b"<svg" in (made.work.spatial / f"{name}.svg").read_bytes() for name in spatial.CHARTS)
 
 
@@ -362,7 +377,7 @@ def test_what_was_written_is_read_back(made, found):
     assert again is not None
     assert again.boxes == found.boxes
     assert again.notes == found.notes
-    assert again.figures == found.figures
+    assert again.pictures == found.pictures
     for name, table in found.tables.items():
         pd.testing.assert_frame_equal(again.tables[name], table, check_dtype=False, rtol=1e-5)
     assert again.summary["truth"][0] == {"product": "downscaled", "r_within": 0.5, "spread": 0.8}
@@ -402,10 +417,10 @@ def test_what_is_missing_is_told_and_the_rest_is_made(copy, found):
         "truth.json is damaged", "no borders of partitions", "the engine does not answer",
     ):  # fmt: skip
         assert text in told
-    assert set(bare.figures) == {"means", "zooms"}
+    assert set(bare.pictures) == {"means.png", "zooms.png", "day.png"}
     assert bare.tables == {}
     left = {path.name for path in copy.spatial.iterdir()}
-    assert left == {"spatial.json", "means.png", "zooms.png"}  # nothing of the earlier one stays
+    assert left == {"spatial.json", "means.png", "zooms.png", "day.png"}  # nothing of the earlier one stays
 
 
 def test_boxes_of_the_user_are_taken_and_cells_without_a_place_are_told(copy, made):

@@ -222,8 +222,11 @@ def test_an_error_below_nothing_is_no_error(tmp_path: Path) -> None:
     assert math.isnan(shared.error.value)
     assert math.isnan(shared.snr_db.value)
     assert "below nothing" in shared.reason
+    told = " ".join(result.notes)
+    assert "At 1 of the stations left out the error of Downscaled comes out below nothing" in told
+    assert "error of In situ comes" not in told
     assert result.across == {}
-    assert result.picture is not None
+    assert set(result.pictures) == {"triple.png", "triple.svg"}
 
 
 @pytest.mark.parametrize(
@@ -262,7 +265,7 @@ def test_a_refusal_is_a_result_and_computes_nothing(tmp_path: Path) -> None:
     result = collocate(*paths, tmp_path / "out", products=("insitu", "sm", "smap"))
     assert "not independent" in result.refused
     assert result.errors == ()
-    assert result.picture is None
+    assert not result.pictures
     assert not (tmp_path / "out" / "triple.png").exists()
     for products, told in (
         (None, "declare ascat"),
@@ -290,7 +293,7 @@ def test_what_was_written_is_read_back(found: TripleCollocation, tmp_path: Path)
     assert again.errors == found.errors
     assert again.across == found.across
     assert again.differences == found.differences
-    assert again.picture is not None
+    assert again.pictures == found.pictures
     record = json.loads((tmp_path / "out" / "triple.json").read_text(encoding="utf-8"))
     assert set(record) == set(again.as_dict())
     assert "Simulated data" in again.notes[0]

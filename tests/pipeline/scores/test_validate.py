@@ -198,6 +198,18 @@ def test_an_interval_needs_five_blocks_of_thirty_days(days: int, verdict: str) -
     assert row["sm-smap_rmse"] == pytest.approx(row["sm_rmse"] - row["smap_rmse"])
 
 
+def test_what_chance_alone_would_call_improved_is_of_the_stations_with_an_interval(tmp_path: Path) -> None:
+    made = [simulated_station(f"long{i}", 0.02, 0.02, i) for i in range(2)]
+    made += [simulated_station(f"few{i}", 0.02, 0.02, 2 + i).head(100) for i in range(3)]  # four blocks
+    pd.concat(made).to_parquet(tmp_path / "both.parquet")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.scores.validate._figures", lambda *_: {})
+        found = validate(tmp_path / "both.parquet", tmp_path / "both.parquet", tmp_path / "out", draws=20)
+    assert found.summary["stations"]["scored"] == 5
+    [note] = [note for note in found.notes if "called improved" in note]
+    assert "about 0.1 of 2 stations with an interval" in note  # 2 * 0.05 / 2, rounded up from 0.05
+
+
 def test_a_station_with_too_few_pairs_is_listed_with_the_reason(result: ValidationResult) -> None:
     row = result.stations.set_index("station").loc["short"]
     assert math.isnan(row["sm_r"])

@@ -219,3 +219,19 @@ def test_all_mistakes_are_told_together_and_the_earlier_table_stays(tables: Tabl
     assert "cells-2019-05-000000001b.csv: cannot be read as csv" in told
     assert "silt: 4 of 4 values are no numbers" in told
     assert out.read_bytes() == before
+
+
+def test_further_predictors_are_joined_in_their_places(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    further = ("dlst", "rain_3", "rain_7", "rain_15", "rain_30")
+    daily = (*DYNAMIC, *further)
+    monkeypatch.setattr(request.module, "DYNAMIC", daily)
+    monkeypatch.setattr(request.module, "VALID", (*VALID, *(f"{name}_valid" for name in further)))
+    tables: Tables = request.getfixturevalue("tables")
+    held = pd.read_parquet(join_samples(tables.manifest, tables.folder, tmp_path / "samples.parquet").path)
+    assert tuple(held.columns[6:20]) == daily
+    held["date"] = held["date"].dt.strftime("%Y-%m-%d")
+    held = held.set_index(["cell", "date"]).sort_index()
+    for name in (*further, "rain_30_valid"):
+        np.testing.assert_allclose(held[name], tables.wanted[name], rtol=1e-6)

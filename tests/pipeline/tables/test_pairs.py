@@ -38,7 +38,7 @@ def test_every_further_column_of_soil_moisture_is_a_product_in_the_order_of_a_re
     table: pd.DataFrame, tmp_path: Path, kind: str
 ) -> None:
     about = {"partition": "HB", "landcover": "forest", "outage": True, "lon": 115.0, "ndvi": 0.4, "lc": 3,
-             "simulated": True, "remark": "by hand"}  # fmt: skip
+             "simulated": True, "remark": "by hand", "sm_lower": 0.1, "sm_upper": 0.3, "aoa": 1}  # fmt: skip
     predicted, measured = tables(table.assign(**about, Upper=0.2), tmp_path, kind)
     assert predicted.products == ("sm", "wp", "smap", "smci", "mine")
     assert predicted.left_out == {}
@@ -103,6 +103,20 @@ def test_of_two_products_that_exclude_each_other_the_one_with_more_pairs_stays(
     assert found.products == ("sm", "wp", "smap")
     assert "(the most is 3)" in found.left_out["mine"]
     assert choose(joined, ("sm", "wp", "smap", "mine"), 3, "here").left_out == {}
+
+
+@pytest.mark.parametrize(("stations", "kept"), [(1, False), (2, True)])
+def test_a_product_of_few_stations_does_not_take_the_others_from_the_comparison(
+    tmp_path: Path, stations: int, kept: bool
+) -> None:
+    names = ["a", "b", "c", "d"]
+    rows = pd.DataFrame({"station": np.repeat(names, 20), "date": np.tile(DAYS[:20], 4)})
+    rows = rows.assign(insitu=0.2, sm=0.2, smap=0.2)
+    rows["mine"] = np.where(rows["station"].isin(names[:stations]), 0.2, np.nan)
+    found = choose(join(*tables(rows, tmp_path)), ("sm", "smap", "mine"), 10, "here")
+    assert ("mine" in found.products) == kept
+    told = "with it 1 of 4 stations would have 10 days on which all compared products have a value"
+    assert found.left_out.get("mine", "").startswith(told) != kept
 
 
 def test_without_enough_pairs_of_the_map_itself_nothing_is_compared(

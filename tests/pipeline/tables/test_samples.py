@@ -506,3 +506,38 @@ class TestEthiopia:
         assert found.startswith(
             "humidity (from Relative_Humidity): 3,297 of 3,297 values are infinite or beyond"
         )
+
+
+def test_the_season_is_made_of_the_date_or_of_the_day_of_the_year(tmp_path):
+    used = study(["ndvi", "doy_sin", "doy_cos"])
+    angles = 2 * np.pi * np.array([91, 92, 365] * 2) / 365.25
+    dated = read_samples(saved(table(), tmp_path), used, target=True)
+    numbered = read_samples(saved(table(date=None, doy=[91, 92, 365] * 2), tmp_path), used, target=True)
+    for frame in (dated.frame, numbered.frame):
+        np.testing.assert_allclose(frame["doy_sin"], np.sin(angles), atol=1e-6)
+        np.testing.assert_allclose(frame["doy_cos"], np.cos(angles), atol=1e-6)
+    _, problem, *_ = problems_of(saved(table(date=None), tmp_path), study(["ndvi", "doy_sin"]))
+    assert problem.startswith("doy_sin: there is no date to take it from")
+
+
+def test_a_foreign_table_without_the_set_is_told_what_does_without(tmp_path):
+    wide = Study.model_validate({"name": "x", "predictors": {"set": "recommended"}})
+    problems = problems_of(saved(table(), tmp_path), wide)
+    for name in ("rain_3", "rain_30", "dlst", "slope", "twi"):
+        [problem] = [one for one in problems if one.startswith(f"{name}: ")]
+        assert problem.endswith('or set predictors.set = "paper", which does without it')
+
+
+def test_a_table_made_before_there_were_sets_still_trains(tmp_path):
+    used = Study.model_validate({"name": "x", "predictors": {"use": ["ndvi", "lst", "doy"]}})
+    assert len(read_samples(saved(table(), tmp_path), used, target=True).frame) == 6
+
+
+def test_rain_in_metres_and_a_temperature_range_in_degrees_celsius_become_ours(tmp_path):
+    columns = {"rain_3": {"column": "wet", "unit": "m"}, "dlst": {"column": "range", "unit": "degC"}}
+    frame = read_samples(
+        saved(table(wet=[0.001] * 5 + [0.01], range=[9.0, 8, 7, 6, 5, 4]), tmp_path),
+        study(["rain_3", "dlst"], columns), target=True,
+    ).frame  # fmt: skip
+    np.testing.assert_allclose(frame["rain_3"], [1] * 5 + [10])
+    np.testing.assert_allclose(frame["dlst"], [9, 8, 7, 6, 5, 4])
