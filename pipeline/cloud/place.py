@@ -94,9 +94,24 @@ def open_cloud(settings: Settings, engine: str | None = None, state: Path | None
         ConfigError: on Google, without a project, a bucket or a folder of assets.
         EngineError: the engine does not answer or does not start.
     """
-    with of_gee():
-        connection = connect(engine or settings.engine, settings.project, settings.credentials, state=state)
+    connection = open_engine(settings, engine, state)
     return Cloud(connection, _completed(settings, connection))
+
+
+def open_engine(settings: Settings, engine: str | None = None, state: Path | None = None) -> Connection:
+    """Connect to the engine of the settings alone, for whoever only reads and has no bucket of their own.
+
+    Args:
+        settings: as of `open_cloud`.
+        engine: as of `open_cloud`.
+        state: as of `open_cloud`.
+
+    Raises:
+        ConfigError: no project is known, or credentials are missing.
+        EngineError: the engine does not answer or does not start.
+    """
+    with of_gee():
+        return connect(engine or settings.engine, settings.project, settings.credentials, state=state)
 
 
 def _completed(settings: Settings, connection: Connection) -> Settings:

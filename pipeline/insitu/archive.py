@@ -24,8 +24,9 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import ConfigError, DataError
-from pipeline.insitu.series import KEYS, Depth, Insitu, Period, checked, is_within, named, plural, within
+from pipeline.insitu.series import KEYS, Depth, Insitu, Period, checked, is_within, within
 from pipeline.progress import Report
+from pipeline.wording import listed, plural
 
 GOOD = ("G",)
 SUFFIX = ".stm"
@@ -230,7 +231,7 @@ def _flags(counts: Counter[str], flags: Collection[str]) -> Iterator[str]:
     left = sum(number for _, number in other)
     yield (
         f"{counts.total() - left:,} of {counts.total():,} readings have the flag {_or(flags)}; the others "
-        f"are left out ({named([f'{number:,} {flag}' for flag, number in other])})."
+        f"are left out ({listed([f'{number:,} {flag}' for flag, number in other])})."
     )
     if counts["U"] and "U" not in flags and not any(counts[flag] for flag in flags):
         yield "Older downloads say U (unchecked) where newer ones say G: name the flag U to take these."

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from gee.target import SmapBin
 from pipeline.errors import ConfigError
-from pipeline.insitu.series import Insitu, named, plural, span
+from pipeline.insitu.series import Insitu, span
+from pipeline.wording import listed, plural
 
 Method = Literal["nearest", "mean"]
 HOURS = 12.0  # QA4SM's recommended window
@@ -65,10 +66,14 @@ class Window:
         """In words, for people."""
         if self == Window.of_day():
             return "mean of the day, 00:00 to 24:00 UTC"
+        what = "reading nearest to" if self.method == "nearest" else "mean of readings around"
+        return f"{what} {self.time()}, within {self.hours / 2:g} hours"
+
+    def time(self) -> str:
+        """The centre in words, such as ``22:30 UTC of the day before``."""
         minutes = round((self.centre % DAY) * 60)
         day = {-1: " of the day before", 1: " of the next day"}.get(int(self.centre // DAY), "")
-        what = "reading nearest to" if self.method == "nearest" else "mean of readings around"
-        return f"{what} {minutes // 60:02d}:{minutes % 60:02d} UTC{day}, within {self.hours / 2:g} hours"
+        return f"{minutes // 60:02d}:{minutes % 60:02d} UTC{day}"
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,7 @@ def match(insitu: Insitu, stations: pd.Index[str], window: Window) -> Matched:
     missed = set(sensors.loc[wanted, "station"]) - set(sensors["station"].iloc[by_sensor["code"].unique()])
     if missed:
         notes.append(
-            f"{plural(len(missed), 'station')} left out ({named(sorted(missed))}): no {window.label()}."
+            f"{plural(len(missed), 'station')} left out ({listed(sorted(missed))}): no {window.label()}."
         )
     chosen, told = _shallowest(sensors.iloc[np.sort(by_sensor["code"].unique())])
     rows = by_sensor[np.isin(by_sensor["code"], chosen.index)]
@@ -158,7 +163,7 @@ def _shallowest(sensors: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         example = sorting[sorting["station"] == deeper[0]]
         pairs = list(dict.fromkeys(zip(example["depth_from"], example["depth_to"], strict=True)))
         notes.append(
-            f"{plural(len(deeper), 'station')} with probes at several depths ({named(deeper)}): the "
+            f"{plural(len(deeper), 'station')} with probes at several depths ({listed(deeper)}): the "
             f"shallowest is taken, at {deeper[0]} {span(pairs[0])} of "
             f"{', '.join('unknown' if np.isnan(pair[0]) else span(pair) for pair in pairs)}."
         )
@@ -180,7 +185,7 @@ def _probes(rows: pd.DataFrame, chosen: pd.DataFrame) -> tuple[pd.DataFrame, lis
         several = np.flatnonzero(counts > 1)
         notes.append(
             f"{plural(len(several), 'station')} with several probes at that depth "
-            f"({named([f'{names[one]} {counts[one]}' for one in several.tolist()])}): their mean is taken"
+            f"({listed([f'{names[one]} {counts[one]}' for one in several.tolist()])}): their mean is taken"
             + (f", on {fewer.sum():,} station-days of fewer than all." if fewer.any() else ".")
         )
     depths = chosen.groupby("station")["depth"].first().loc[names].to_numpy()
@@ -204,7 +209,7 @@ def _spread(chosen: pd.DataFrame) -> Iterator[str]:
     if far.any():
         yield (
             f"The probes of {plural(int(far.sum()), 'station')} are more than {APART:g} degrees apart "
-            f"({named(list(far.index[far]))}): the first one's place counts."
+            f"({listed(list(far.index[far]))}): the first one's place counts."
         )
 
 
@@ -216,7 +221,8 @@ def _remote(chosen: pd.DataFrame, window: Window) -> Iterator[str]:
     if far.any():
         stations = chosen.loc[far, "station"].unique()
         yield (
-            f"The dates of {plural(len(stations), 'station')} ({named(stations)}) are days whose noon is up "
-            f"to {away[far].max():.0f} h from the product's time. Dates are kept, so scores there have a "
-            "day's lag: bring readings with their times, or a product of another hour."
+            f"The dates of {plural(len(stations), 'station')} ({listed(stations)}) are days whose noon is up "
+            f"to {away[far].max():.0f} h from {window.time()}. Dates are kept, so where the product's day "
+            "holds then, scores have a day's lag: bring readings with their times, or a product of another "
+            "hour."
         )

@@ -18,9 +18,10 @@ from shapely.geometry.base import BaseGeometry
 from pipeline.errors import ConfigError, DataError
 from pipeline.insitu.archive import GOOD, SUFFIX, read_archive
 from pipeline.insitu.matching import Window, match
-from pipeline.insitu.series import Depth, Insitu, Period, named, plural
+from pipeline.insitu.series import Depth, Insitu, Period
 from pipeline.insitu.tables import read_table
 from pipeline.progress import Report
+from pipeline.wording import listed, plural
 
 DEPTH: Depth = (0.0, 0.1)  # m: the layer of SMAP L4 (0-0.05) and the paper's stations at 0.1
 COLUMNS = ("station", "date", "insitu", "lon", "lat", "network", "depth", "readings", "simulated")
@@ -109,7 +110,7 @@ def daily_table(
         beyond = _beyond(used, region)
         stations = stations.difference(beyond)
         if len(beyond):
-            notes.append(f"{plural(len(beyond), 'station')} outside the region left out ({named(beyond)}).")
+            notes.append(f"{plural(len(beyond), 'station')} outside the region left out ({listed(beyond)}).")
     if len(stations):
         matched = match(insitu, stations, window)
         notes += matched.notes

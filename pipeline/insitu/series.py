@@ -9,7 +9,7 @@ is left out and told, with the station's name and the fix, and the rest is kept.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pipeline.columns import VARIABLES
 from pipeline.errors import DataError
 from pipeline.tables.pairs import MOISTURE
+from pipeline.wording import listed, plural
 
 Depth = tuple[float, float]
 Period = tuple[dt.date, dt.date]
@@ -30,7 +31,6 @@ KEYS = ("network", "station", "instrument", "depth_from", "depth_to")
 SENSORS = ("sensor", *KEYS, "lon", "lat", "daily", "readings", "reason")
 SPIKES = 0.1  # share of values above 1 up to which they are spikes; a percent column has nearly all there
 ROUNDING = 0.0025  # m: probes of the SCAN lie at 2 in, 0.0508 m, and the ISMN's headers say 0.05
-NAMED = 8  # names in a sentence before the rest is only counted
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def checked(
         raise DataError("\n".join([f"{source}: no soil moisture can be used", *told]))
     if len(lacking := sensors.loc[(counts > 0) & sensors["lon"].isna(), "station"].unique()):
         told.append(
-            f"{plural(len(lacking), 'station')} without coordinates ({named(lacking)}): maps are not read "
+            f"{plural(len(lacking), 'station')} without coordinates ({listed(lacking)}): maps are not read "
             "there, and pairs are made by the station's name alone"
         )
     kept = pd.DataFrame(
@@ -144,17 +144,6 @@ def within(rows: pd.DataFrame, period: Period | None) -> pd.DataFrame:
         (time >= start - np.timedelta64(1, "D")) & (time < end + np.timedelta64(2, "D"))
     ]
     return kept
-
-
-def named(names: Sequence[str] | NDArray[Any]) -> str:
-    """Names in a sentence, the first few of many."""
-    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
-    return ", ".join(str(name) for name in names[:NAMED]) + more
-
-
-def plural(count: int, noun: str) -> str:
-    """A count and its noun, such as ``1 station`` or ``1,200 stations``."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def span(depth: Depth) -> str:
@@ -205,7 +194,7 @@ def _names(sensors: pd.DataFrame) -> Iterator[str]:
         among = sensors["station"].isin(shared) & (sensors["network"] != "")
         both = sensors["network"] + "/" + sensors["station"]
         sensors["station"] = sensors["station"].where(~among, both)
-        yield f"Several networks have a station {named(list(shared))}: its name is written network/station."
+        yield f"Several networks have a station {listed(list(shared))}: its name is written network/station."
 
 
 def _plausible(sensors: pd.DataFrame, rows: pd.DataFrame, told: list[str]) -> pd.DataFrame:
@@ -232,7 +221,7 @@ def _plausible(sensors: pd.DataFrame, rows: pd.DataFrame, told: list[str]) -> pd
         drop = mask & ~unit[code]
         if drop.any():
             stations = sensors["station"].iloc[np.unique(code[drop])].unique()
-            told.append(f"{plural(int(drop.sum()), 'value')} {what} left out: {named(stations)}.")
+            told.append(f"{plural(int(drop.sum()), 'value')} {what} left out: {listed(stations)}.")
     kept: pd.DataFrame = rows[~(high | low | unit[code])]
     return kept
 
@@ -259,7 +248,7 @@ def _single(sensors: pd.DataFrame, rows: pd.DataFrame, told: list[str]) -> pd.Da
         stations = sensors["station"].iloc[np.unique(code[starts][differ])].unique()
         told.append(
             f"{plural(int(differ.sum()), 'time')} given more than once with different values: their mean is "
-            f"taken, as of replicate samples ({named(stations)}; they differ by up to "
+            f"taken, as of replicate samples ({listed(stations)}; they differ by up to "
             f"{(high - low)[worst]:.3g} m3/m3, at {sensors['station'].iloc[code[starts][worst]]}). If they "
             "are several probes, tell them apart in a column sensor."
         )
@@ -295,7 +284,7 @@ def _left_out(sensors: pd.DataFrame) -> Iterator[str]:
     used = sensors["station"].isin(sensors.loc[sensors["reason"] == "", "station"])
     reasons = sensors[~used].groupby("station", sort=False)["reason"].agg(lambda own: "; ".join(own.unique()))
     for reason, same in reasons.groupby(reasons, sort=False):
-        yield f"{plural(len(same), 'station')} left out ({named(list(same.index))}): {reason}."
+        yield f"{plural(len(same), 'station')} left out ({listed(list(same.index))}): {reason}."
     doubtful = sensors[used & (sensors["reason"] != "") & ~sensors["reason"].str.startswith("measures at")]
     for _, one in doubtful.iterrows():
         yield f"A sensor of station {one['station']} left out ({one['sensor']}): {one['reason']}."

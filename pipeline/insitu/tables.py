@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import ConfigError, DataError
-from pipeline.insitu.series import KEYS, Codes, Depth, Insitu, Period, checked, named, plural
+from pipeline.insitu.series import KEYS, Codes, Depth, Insitu, Period, checked
 from pipeline.insitu.times import Clock, check_zones
 from pipeline.tables.reading import Mask, Table, Values, as_text
+from pipeline.wording import listed, plural
 
 VOLUME = {"m3/m3": 1.0, "m3m-3": 1.0, "cm3/cm3": 1.0, "cm3cm-3": 1.0, "%": 0.01, "vol%": 0.01, "%vol": 0.01}
 MASS = {"g/g": 1.0, "kg/kg": 1.0, "mass%": 0.01, "%mass": 0.01, "wt%": 0.01, "g/100g": 0.01}
@@ -50,8 +51,8 @@ def read_table(
         period: first and last day of use; None = all.
 
     Returns:
-        The readings. A station whose times all show 00:00 has daily ones, which keep their dates whatever
-        the zone.
+        The readings. A station whose times all show 00:00, or whose column is ``date`` and has one a day,
+        has daily ones, which keep their dates whatever the zone.
 
     Raises:
         ConfigError: an argument is unknown or out of range.
@@ -73,7 +74,7 @@ def read_table(
     zones = optional["timezone"].mask(optional["timezone"] == "", timezone or "")
     if wrong := check_zones(set(zones.unique()) - {""}):
         table.problems.append(
-            f"timezone: {named(wrong)} is no time zone; use IANA names such as Asia/Shanghai"
+            f"timezone: {listed(wrong)} is no time zone; use IANA names such as Asia/Shanghai"
         )
     units = optional["unit"].mask(optional["unit"] == "", unit or "m3/m3")
     factors, by_mass = _factors(table, units, numbers["bulk_density"], bulk_density)
@@ -89,7 +90,7 @@ def read_table(
     notes = list(_moved(sensors, code, numbers))
     density = _densities(numbers["bulk_density"], bulk_density)
     sensors["reason"] = _without_density(code, len(sensors), by_mass, density)
-    days = _daily(clock.shows_midnight(), code, len(sensors))
+    days = _daily(clock, code, len(sensors), dated=names["time"] == "date")
     sensors["daily"] = days
     if names["time"] == "time" and (whole := sensors.loc[days, "station"].unique()).size:
         notes.append(f"Times are all 00:00 and read as days at {plural(len(whole), 'station')}.")
@@ -188,7 +189,7 @@ def _moved(sensors: pd.DataFrame, code: Codes, numbers: dict[str, Values]) -> It
         stations = sensors["station"].iloc[np.unique(code[far])].unique()
         yield (
             f"{plural(len(stations), 'station')} given at several places more than {APART:g} degrees apart "
-            f"({named(stations)}): the first counts; if they are several stations, give each its name."
+            f"({listed(stations)}): the first counts; if they are several stations, give each its name."
         )
 
 
@@ -210,9 +211,15 @@ def _without_density(code: Codes, sensors: int, by_mass: Mask, density: Values) 
     return [reason if lack and lack == rows else "" for lack, rows in zip(lacks, every, strict=True)]
 
 
-def _daily(midnight: Mask, code: Codes, sensors: int) -> Mask:
-    """Sensors none of whose rows says another time than 00:00."""
-    return np.asarray(np.bincount(code[~midnight], minlength=sensors) == 0)
+def _daily(clock: Clock, code: Codes, sensors: int, *, dated: bool) -> Mask:
+    """Sensors none of whose rows says another time than 00:00; in a column of dates also one time a day."""
+    timed = ~clock.shows_midnight()
+    if dated:
+        times = pd.DataFrame({"code": code, "day": clock.wall.dt.normalize().array, "time": clock.wall.array})
+        times = times.drop_duplicates()
+        several = times["code"][times.duplicated(["code", "day"])]
+        timed &= np.isin(code, several)
+    return np.asarray(np.bincount(code[timed], minlength=sensors) == 0)
 
 
 def _remarks(

@@ -93,7 +93,7 @@ class Clock:
         """The column as UTC.
 
         Args:
-            days: rows that are days, which keep their date.
+            days: rows that are days, which keep their date and become its 00:00.
             zones: the time zone of each row without an offset, empty = UTC.
 
         Returns:
@@ -102,7 +102,7 @@ class Clock:
         Raises:
             ConfigError: a zone is not known; `check_zones` tells it earlier.
         """
-        utc = self.wall.where(~self.aware | days, self.utc)
+        utc = self.wall.where(~self.aware, self.utc).mask(days, self.wall.dt.normalize())
         notes: list[str] = []
         naive = ~self.aware & ~days
         lost = 0

@@ -156,6 +156,8 @@ class AssetProduct:
     def _described(self, days: Days) -> comparisons.Product:
         there = self._there(days)
         bands = self.bands or (tuple(there) if len(there) == 1 else ())
+        if not bands and MOISTURE in there:
+            bands = (MOISTURE,)  # as gee-smap publishes, with further bands behind it
         if not bands or not set(bands) <= set(there):
             wrong = f"no band {', '.join(bands)}" if bands else f"{len(there)} bands"
             raise ConfigError(

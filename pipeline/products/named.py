@@ -17,10 +17,10 @@ from pipeline.errors import ConfigError
 from pipeline.products import nsidc
 from pipeline.products.assets import AssetProduct
 from pipeline.products.nsidc import NsidcProduct
-from pipeline.products.predictions import NAME
 from pipeline.products.product import Product
 from pipeline.products.rasters import RasterProduct, Reading
 from pipeline.products.smci import SmciProduct
+from pipeline.tables.pairs import PRODUCT
 from pipeline.tables.titles import title
 
 FORM = "NAME=SOURCE[#BAND[*FACTOR][+OFFSET]][:KIND]"
@@ -70,7 +70,7 @@ def named(text: str) -> Product:
         rest, _, kind = rest.rpartition(":")
     place, _, behind = rest.partition("#")
     told = _BEHIND.fullmatch(behind)
-    if not sign or not NAME.fullmatch(name) or not place or told is None:
+    if not sign or not PRODUCT.fullmatch(name) or not place or told is None:
         raise ConfigError(f"{text!r} is no product: give {FORM}, such as {EXAMPLES}")
     factor, offset = (None if told[key] is None else float(told[key]) for key in ("factor", "offset"))
     given = Given(name, place, told["band"].strip(), factor, offset)
@@ -112,19 +112,19 @@ def _numbers(given: Given) -> int:
     return int(given.band or 1)
 
 
-def _plain(given: Given, kind: str) -> None:
-    """Refuse a band of a product whose bands are known."""
-    if given.band:
-        raise ConfigError(f"{given.place}: {kind} has no choice of bands; leave #{given.band} out")
+def _refuse(given: Given, kind: str, **told: object) -> None:
+    """Refuse what a product of a known format leaves no choice of."""
+    if useless := [name for name, value in told.items() if value]:
+        raise ConfigError(f"{given.place}: {kind} has no choice of {' or '.join(useless)}; leave that out")
 
 
 def _nsidc(given: Given) -> Product:
-    _plain(given, "NSIDC-0779")
+    _refuse(given, "NSIDC-0779", bands=given.band, factor=given.factor, offset=given.offset)
     return NsidcProduct(Path(given.place).expanduser(), given.name, title(given.name))
 
 
 def _smci(given: Given) -> Product:
-    _plain(given, "SMCI1.0")
+    _refuse(given, "SMCI1.0", bands=given.band, offset=given.offset)
     return SmciProduct(Path(given.place).expanduser(), given.name, title(given.name), given.factor)
 
 

@@ -7,7 +7,6 @@ put beside them on the same stations and days. Beside the table stands what it i
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,17 +20,16 @@ from pipeline.products.own import on_map, own_values
 from pipeline.products.product import Product, Values, check, gather, long_table
 from pipeline.products.published import PublishedMaps, PublishedSmap
 from pipeline.progress import Report, within
-from pipeline.tables.titles import TITLES, title
+from pipeline.tables.pairs import NO_PRODUCTS, PRODUCT
+from pipeline.tables.titles import NSIDC, SMCI, TITLES, title
 from pipeline.tables.writing import write_table
 from pipeline.work.manifest import Manifest
 from pipeline.work.staging import whole, write_json
 from pipeline.work.workdir import WorkDir
 
 RECORD = "products.json"  # beside the table
-NAME = re.compile(r"[a-z][a-z0-9_]*")
 OWN_PART = 0.6  # of the work, where further products follow
-FURTHER = ("smci", "smap_dsm")  # names of the fixed list that a user's product may have
-OTHER_COLUMNS = ("station", "date", "lon", "lat", "partition", "landcover", "outage", "insitu", "simulated")
+FURTHER = (SMCI, NSIDC)  # names of the fixed list that a user's product may have
 
 
 @dataclass(frozen=True)
@@ -147,7 +145,7 @@ def predictions_at(
     sources = {name: str(work.root) for name in own.columns} | {one.name: one.source for one in products}
     values = {**own.columns, **further}
     outage = np.repeat(own.outage[:, None], len(at.places), axis=1)
-    table = long_table(at.places, own.days, {"outage": outage, **values})
+    table = long_table(at.places, own.days, {"outage": outage, **values, **own.beside})
     report("products at stations", 1.0)
     return AtStations(
         table.assign(simulated=manifest.simulated), _columns(values, sources, products),
@@ -208,12 +206,12 @@ def check_names(products: Sequence[Product]) -> None:
     Raises:
         ConfigError: they are none; all of them are told.
     """
-    taken = (set(TITLES) - set(FURTHER)) | set(OTHER_COLUMNS)
+    taken = (set(TITLES) - set(FURTHER)) | NO_PRODUCTS
     names = [one.name for one in products]
     mistakes = [
         f"{name!r} is no name of a product: begin with a small letter, then small letters, digits and _"
         for name in names
-        if not NAME.fullmatch(name)
+        if not PRODUCT.fullmatch(name)
     ]
     mistakes += [
         f"{name!r} is a column of gee-smap's own: name the product otherwise"

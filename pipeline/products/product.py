@@ -23,7 +23,6 @@ from pipeline.tables.pairs import MOISTURE
 Values = NDArray[np.float64]
 """(days, stations), m³/m³, NaN where masked."""
 Days = Sequence[dt.date]
-SHOWN = 3  # names in a message
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,9 +134,3 @@ def long_table(places: pd.DataFrame, days: Days, columns: Mapping[str, NDArray[n
     dates = np.repeat(np.array(days, "datetime64[ns]"), len(places))
     first = {"station": table.pop("station"), "date": dates}
     return pd.DataFrame({**first, **table, **{name: values.ravel() for name, values in columns.items()}})
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first of many names, and how many more there are."""
-    more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more:,} more" if more > 0 else "")

@@ -24,12 +24,14 @@ from pyproj import Transformer
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from gee import grids
+from gee.catalog import WGS84
 from pipeline.errors import DataError
-from pipeline.products.product import Days, Found, listed
+from pipeline.products.product import Days, Found
 from pipeline.progress import Report
+from pipeline.wording import listed, plural
 
 SUFFIXES = (".tif", ".tiff")
+SHOWN = 3  # files in a message
 WINDOW_PIXELS = 1_000_000  # read at a time; stations further apart are read in several windows
 _YEAR = r"(?<!\d)(?P<year>(?:19|20)\d\d)"
 DATES = (
@@ -155,7 +157,7 @@ class Points:
 
     def _found(self, crs: str, transform: Affine, shape: tuple[int, int]) -> tuple[Index, Index, Index]:
         """Numbers of the places that lie on a grid, their rows and columns."""
-        x, y = Transformer.from_crs(grids.WGS84, crs, always_xy=True).transform(self.lon, self.lat)
+        x, y = Transformer.from_crs(WGS84, crs, always_xy=True).transform(self.lon, self.lat)
         column, row = ~transform @ (np.asarray(x), np.asarray(y))
         row, column = np.floor(row), np.floor(column)
         with np.errstate(invalid="ignore"):
@@ -194,7 +196,9 @@ class RasterProduct:
         dated, undated = files_by_day(self.folder)
         notes = []
         if undated:
-            notes.append(f"{len(undated):,} files have no date in their name: {listed(undated)}.")
+            notes.append(
+                f"{plural(len(undated), 'file')} without a date in the name: {listed(undated, SHOWN)}."
+            )
         return read_days(dated, self.folder, places, days, self.reading, report, notes)
 
 
@@ -252,8 +256,8 @@ def read_days(
     wanted = [(number, day) for number, day in enumerate(days) if day in dated]
     if not wanted:
         raise DataError(
-            f"{folder} has no file of {days[0]} to {days[-1]}, its {len(dated):,} days are of {min(dated)} "
-            f"to {max(dated)}: compare maps of its period"
+            f"{folder} has no file of {days[0]} to {days[-1]}; it has {plural(len(dated), 'day')} of "
+            f"{min(dated)} to {max(dated)}: compare maps of its period"
         )
     points = Points(places, reading)
     found = np.full((len(days), len(places)), np.nan)
@@ -273,12 +277,12 @@ def read_days(
                 found[number] = np.where(np.isnan(found[number]), values, found[number])
         report(f"images: {done} of {len(wanted)} days", done / len(wanted))
     if not read:
-        raise DataError(f"{folder}: none of its files can be read: {listed(broken)}: fetch them again")
+        raise DataError(f"{folder}: none of its files can be read: {listed(broken, SHOWN)}: fetch them again")
     if beside == read:
         raise DataError(f"{folder}: none of the {len(places):,} stations lies on its images")
     told = list(notes)
     if broken:
-        told.append(f"{len(broken):,} files cannot be read and are left out: {listed(broken)}.")
+        told.append(f"{plural(len(broken), 'file')} cannot be read, left out: {listed(broken, SHOWN)}.")
     if len(wanted) < len(days):
         told.append(f"it has files of {len(wanted):,} of {len(days):,} days.")
     return Found(found, tuple(told))

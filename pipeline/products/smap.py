@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 
 from gee import grids
+from gee.catalog import WGS84
 from pipeline.errors import DataError
 from pipeline.products.product import Days, Values
 
@@ -119,7 +120,7 @@ class Lattice:
     @classmethod
     def of(cls, crs: str, side: float, lon: Floats, lat: Floats) -> Lattice | None:
         """The rows and columns of cells; None where they are in none in this system."""
-        x, y = Transformer.from_crs(grids.WGS84, crs, always_xy=True).transform(lon, lat)
+        x, y = Transformer.from_crs(WGS84, crs, always_xy=True).transform(lon, lat)
         across, up = np.asarray(x) / side, np.asarray(y) / side
         (columns, column), (rows, row) = _strips(across), _strips(up)
         if any(np.any(np.diff(strips) < APART) for strips in (columns, rows)):
@@ -131,7 +132,7 @@ class Lattice:
 
     def corners(self, lon: Floats, lat: Floats) -> tuple[Cells, Floats]:
         """The four cells around places, -1 where there is none, and their weights, both (places, 4)."""
-        x, y = Transformer.from_crs(grids.WGS84, self.crs, always_xy=True).transform(lon, lat)
+        x, y = Transformer.from_crs(WGS84, self.crs, always_xy=True).transform(lon, lat)
         columns, across = _between(self.columns, np.asarray(x) / self.side)
         rows, up = _between(self.rows, np.asarray(y) / self.side)
         cells = self.cell[rows[:, :, None], columns[:, None, :]]

@@ -21,11 +21,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gee.comparisons import PRODUCTS
-from pipeline.errors import DataError
-from pipeline.products.product import Days, Found, Values, listed
-from pipeline.products.rasters import date_in, windows
+from pipeline.errors import ConfigError, DataError
+from pipeline.products.product import Days, Found, Values
+from pipeline.products.rasters import SHOWN, date_in, windows
 from pipeline.progress import Report
 from pipeline.tables.titles import SMCI, title
+from pipeline.wording import listed, plural
 
 VARIABLE = "SMCI"
 TOP_CM = 10  # lower edge of the layer that counts
@@ -64,8 +65,8 @@ class SmciProduct:
         """Its values at places, of the layer of 0 to 10 cm; see ``Product.at``.
 
         Raises:
-            DataError: there is no file of that layer or of the period, none can be read, or none holds a
-                station.
+            ConfigError: the package that reads NetCDF files is not installed.
+            DataError: there is no file of that layer or of the period, or none can be read.
         """
         paths = files(self.path)
         found = np.full((len(days), len(places)), np.nan)
@@ -81,7 +82,7 @@ class SmciProduct:
                 broken.append(f"{path.name} ({error})")
             report(f"files: {number} of {len(paths)}", number / len(paths))
         if not spans:
-            raise DataError(f"{self.path}: no file can be read: {listed(broken)}: fetch them again")
+            raise DataError(f"{self.path}: no file can be read: {listed(broken, SHOWN)}: fetch them again")
         first, last = min(one for one, _ in spans), max(one for _, one in spans)
         if last < days[0] or first > days[-1]:
             raise DataError(
@@ -89,7 +90,9 @@ class SmciProduct:
                 "its period"
             )
         notes = (
-            [f"{len(broken):,} files cannot be read and are left out: {listed(broken)}."] if broken else []
+            [f"{plural(len(broken), 'file')} cannot be read, left out: {listed(broken, SHOWN)}."]
+            if broken
+            else []
         )
         return Found(found, tuple(notes))
 
@@ -130,8 +133,9 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         import netCDF4
     except ImportError as error:
-        raise DataError(
-            "NetCDF files need a package that is not installed: pip install 'gee-smap[validation]'"
+        raise ConfigError(
+            "NetCDF files are read by the package netCDF4, which is not installed: pip install "
+            '"gee-smap[validation]"'
         ) from error
     with netCDF4.Dataset(path) as file:
         file.set_auto_maskandscale(False)
@@ -169,7 +173,7 @@ class _File:
     def read(self, days: Days, found: Values) -> None:
         """Fill in what the file holds of some days."""
         at = {day: number for number, day in enumerate(self.days)}
-        wanted = [(number, at[day]) for number, day in enumerate(days) if day in at]
+        wanted = sorted(((number, at[day]) for number, day in enumerate(days) if day in at), key=_position)
         if not wanted or not len(self.numbers):
             return
         for window, some in windows(self.row, self.column, READ_VALUES):
@@ -213,6 +217,11 @@ class _File:
         if not named:
             raise ValueError(f"no variable for its dimension {name}")
         return np.asarray(file.variables[named[0]][:], np.float64)
+
+
+def _position(wanted: tuple[int, int]) -> int:
+    """Where a day stands in its file, whose times need not grow."""
+    return wanted[1]
 
 
 def _axes(dimensions: Sequence[str]) -> dict[str, int]:

@@ -198,6 +198,19 @@ def test_times_that_all_show_midnight_are_days_and_told(tmp_path: Path) -> None:
     assert any("read as days at 1 station" in note for note in found.notes)
 
 
+def test_a_column_of_dates_with_one_time_a_day_is_of_days(tmp_path: Path) -> None:
+    rows = [
+        {"station": station, "date": f"2019-04-{day:02d}T{hour:02d}:30", "insitu": 0.2}
+        for station, hours in (("once", [13]), ("twice", [1, 13])) for day in (1, 2) for hour in hours
+    ]  # fmt: skip
+    found = read(write(tmp_path, rows), timezone="Asia/Shanghai")
+    assert found.sensors.set_index("station")["daily"].to_dict() == {"once": True, "twice": False}
+    assert times(found) == [
+        "2019-04-01T00:00", "2019-04-02T00:00",
+        "2019-03-31T17:30", "2019-04-01T05:30", "2019-04-01T17:30", "2019-04-02T05:30",
+    ]  # fmt: skip
+
+
 def test_water_by_mass_becomes_water_by_volume(tmp_path: Path) -> None:
     # 20 g of water in 100 g of dry soil of 1.35 g/cm3: 0.20 * 1.35 / 1.0 = 0.27 cm3 in a cm3.
     rows = [

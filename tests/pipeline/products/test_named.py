@@ -80,7 +80,9 @@ def test_assets_are_known_by_their_form() -> None:
         ("mine={tmp}/empty", "holds neither GeoTIFFs"),
         ("mine={tmp}/notes.txt", "is a file that is no product"),
         ("mine={tmp}/tifs#sm", "bands of GeoTIFFs are numbers from 1, not 'sm'"),
-        ("smap_dsm={tmp}/tifs#1:nsidc", "NSIDC-0779 has no choice of bands"),
+        ("smap_dsm={tmp}/tifs#1:nsidc", "NSIDC-0779 has no choice of bands; leave that out"),
+        ("smap_dsm={tmp}/tifs#2*0.5+0.1:nsidc", "NSIDC-0779 has no choice of bands or factor or offset"),
+        ("smci={tmp}/tifs#*0.001+0.1:smci", "SMCI1.0 has no choice of offset"),
     ],
 )
 def test_mistakes_are_told(tmp_path: Path, text: str, message: str) -> None:

@@ -91,5 +91,5 @@ def test_a_folder_is_recognised_and_another_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no file of NSIDC-0779"):
         named(f"smap_dsm={tmp_path / 'empty'}:nsidc").at(places([(1, 1)]), DAYS, quiet)
-    with pytest.raises(DataError, match="its 1 days are of 2019-04-01"):
+    with pytest.raises(DataError, match="it has 1 day of 2019-04-01"):
         product.at(places([(1, 1)]), [dt.date(2021, 1, 1)], quiet)

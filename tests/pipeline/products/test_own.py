@@ -17,6 +17,7 @@ from models.partitioned import WP
 from pipeline.errors import DataError
 from pipeline.learning.train import STUDY_FILE
 from pipeline.maps.day_images import image_path
+from pipeline.maps.mapping import predict_cube
 from pipeline.products.members import members_at
 from pipeline.products.predictions import AtStations, predictions_at
 from pipeline.work.workdir import WorkDir
@@ -49,7 +50,7 @@ def test_there_is_a_row_for_each_day_and_station_on_the_map(found: AtStations) -
     assert found.table.groupby("station").size().to_dict() == dict.fromkeys(ON_MAP, DAYS)
     assert list(found.table.columns) == [
         "station", "date", "lon", "lat", "partition", "landcover", "outage", "sm", "smap", "smap_bilinear",
-        *MEMBERS, "wp", "simulated",
+        *MEMBERS, "wp", "sm_lower", "sm_upper", "di", "aoa", "simulated",
     ]  # fmt: skip
     assert found.table["simulated"].all()
     assert found.notes == ("1 of 8 stations lie beyond the map and are left out.",)
@@ -108,7 +109,7 @@ def test_at_a_blended_border_members_are_blended_as_the_map_is(study: Study, tra
     model, card = store.load(trained.model)
     text = (trained.model / STUDY_FILE).read_text(encoding="utf-8")
     counts = {one.name: one.samples for one in card.stacks}
-    blended = text.replace("[partitions]\n", "[partitions]\nblend_km = 4\n")
+    blended = text.replace("blend_km = 0\n", "blend_km = 4\n")
     store.save(tmp_path / "model", model, card, counts, {STUDY_FILE: blended})
     other = made(tmp_path / "model", study.bands, tmp_path / "work")
     found = predictions_at(other.work, stations())
@@ -121,6 +122,24 @@ def test_at_a_blended_border_members_are_blended_as_the_map_is(study: Study, tra
             for one in ("hills", "plain")
         )
         np.testing.assert_allclose(rows[name], 0.5625 * east + 0.4375 * west, atol=TOLERANCE)
+
+
+def test_where_the_map_is_corrected_to_smap_the_stack_stands_beside_it(
+    study: Study, found: AtStations, tmp_path: Path
+) -> None:
+    work = WorkDir(tmp_path / "work")
+    shutil.copytree(study.work.root, work.root)
+    predict_cube(work.model, work.cube, work.prediction, work.images, samples=work.samples)
+    corrected = predictions_at(work, stations())
+    assert "not compared" not in "".join(corrected.notes)
+    assert [one.title for one in corrected.products][:3] == ["Downscaled", "Stack, uncorrected", "SMAP"]
+    both = found.table.merge(corrected.table, on=["station", "date"], suffixes=("", "_corrected"))
+    np.testing.assert_array_equal(both["sm_model"], both["sm"])
+    for name in (*MEMBERS, "wp", "smap"):
+        np.testing.assert_array_equal(both[f"{name}_corrected"], both[name])
+    known = both["sm"].notna()
+    closer = (both["sm_corrected"] - both["smap"]).abs()[known]
+    assert closer.mean() < 0.5 * (both["sm"] - both["smap"]).abs()[known].mean()
 
 
 def test_smap_is_that_of_the_samples(study: Study, series: dict[str, pd.DataFrame]) -> None:

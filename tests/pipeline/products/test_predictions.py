@@ -82,7 +82,7 @@ def test_a_product_that_fails_is_left_out_with_its_reason(study: Study, tmp_path
     assert f"Empty is not compared: nowhere has no value at any of the {len(ON_MAP)} stations" in told
     assert "Percent is not compared: nowhere: 100.0% of its values lie outside" in told
     assert "late is not compared" in told
-    assert "are of 2021-04-01 to 2021-04-01" in told
+    assert "it has 1 day of 2021-04-01 to 2021-04-01" in told
 
 
 @pytest.mark.parametrize(
@@ -91,6 +91,8 @@ def test_a_product_that_fails_is_left_out_with_its_reason(study: Study, tmp_path
         (["sm"], "'sm' is a column of gee-smap's own"),
         (["catboost"], "'catboost' is a column"),
         (["insitu"], "'insitu' is a column"),
+        (["rain"], "'rain' is a column"),  # which validate takes for no product
+        (["doy"], "'doy' is a column"),
         (["Mine"], "'Mine' is no name of a product"),
         (["mine", "mine"], "'mine' is given twice"),
     ],

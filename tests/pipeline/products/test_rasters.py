@@ -127,7 +127,7 @@ def test_a_file_that_is_cut_off_is_told_and_the_rest_is_read(tmp_path: Path) -> 
     found = series(tmp_path)
     np.testing.assert_allclose(found.moisture[:, 0], [0.11, np.nan, 0.31], atol=1e-6)
     [note] = found.notes
-    assert note.startswith("1 files cannot be read and are left out: sm_20190402.tif (")
+    assert note.startswith("1 file cannot be read, left out: sm_20190402.tif (")
 
 
 def test_pixels_that_are_cut_off_are_told(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_a_file_without_coordinate_system_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "other", "message"),
     [
-        ("sm_20200401.tif", {}, "no file of 2019-04-01 to 2019-04-03, its 1 days are of 2020-04-01"),
+        ("sm_20200401.tif", {}, "no file of 2019-04-01 to 2019-04-03; it has 1 day of 2020-04-01"),
         ("moisture.tif", {}, "no file name has a date, such as moisture.tif"),
         ("sm_20190401.tif", {"crs": None}, "none of its files can be read: .*no coordinate system"),
         ("sm_20190401.tif", {"transform": rasterio.Affine(0.1, 0, 7, 0, -0.1, 32)}, "none of the 3 stations"),

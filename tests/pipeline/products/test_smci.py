@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,7 @@ def test_a_file_that_is_cut_off_is_told_and_the_rest_is_read(tmp_path: Path) -> 
     cut.write_bytes(cut.read_bytes()[:3000])
     found = SmciProduct(tmp_path).at(PLACES, DAYS, quiet)
     np.testing.assert_allclose(found.moisture, EXPECTED)
-    assert found.notes[0].startswith("1 files cannot be read and are left out: SMCI_1km_2020_10cm.nc (")
+    assert found.notes[0].startswith("1 file cannot be read, left out: SMCI_1km_2020_10cm.nc (")
 
 
 def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
@@ -159,6 +160,23 @@ def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no NetCDF file"):
         SmciProduct(tmp_path / "empty").at(PLACES, DAYS, quiet)
+
+
+def test_times_need_not_grow(tmp_path: Path) -> None:
+    path = write(tmp_path / "SMCI_2019.nc", year()[::-1])
+    with nc.Dataset(path, "a") as file:
+        file["time"][:] = np.arange(365)[::-1]
+    np.testing.assert_allclose(SmciProduct(path).at(PLACES, DAYS, quiet).moisture, EXPECTED)
+
+
+def test_without_the_package_it_is_said_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "SMCI_2019.nc", year())
+    monkeypatch.setitem(sys.modules, "netCDF4", None)
+    found, [note] = gather([SmciProduct(path)], PLACES, DAYS, quiet)
+    assert not found
+    assert 'netCDF4, which is not installed: pip install "gee-smap[validation]"' in note
 
 
 def test_a_unit_mistake_is_no_comparison(tmp_path: Path) -> None:
