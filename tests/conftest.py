@@ -11,6 +11,8 @@ from ee import _state
 
 from gee.connection import connect
 from gee.local.rest.process import Child, start
+from pipeline.work.workdir import WorkDir
+from tests.pipeline import reviewed
 
 PROJECT = "my-project"
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -31,6 +33,12 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"real observations are not at {SHARED_DATA}")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def reviewed_work(tmp_path_factory: pytest.TempPathFactory) -> WorkDir:
+    """A finished work directory with every result that a report shows, simulated; copy it to change it."""
+    return reviewed.make(tmp_path_factory.mktemp("reviewed"))
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Scores without some of the predictors, drawn: under each split, the error and how it changes.
+"""Scores by set of predictors, drawn: under each split, the error and how it changes beside one of them.
 
 Error and change stand side by side because the paired change is known far better than either error: all sets
 of predictors are scored on the same rows, so what a period or a place has in common cancels.
@@ -39,6 +39,43 @@ def scores(
     Returns:
         Two panels with a row for each split.
     """
+    return _drawn(
+        table, titles, best, simulated,
+        "The stack on held-out rows without some of its predictors",
+        "(b) beside all predictors on the same rows: right of 0 is worse without; lines: 95 % intervals",
+    )  # fmt: skip
+
+
+@styled
+def sets(
+    table: pd.DataFrame, titles: Mapping[str, str], best: Mapping[str, str], *, simulated: bool
+) -> Figure:
+    """RMSE by set of predictors where whole dates or places are held out, and its change beside the paper's.
+
+    Args:
+        table: as of :func:`scores`.
+        titles: of the sets, the paper's first.
+        best: split -> its best member.
+        simulated: mark the figure as simulated.
+
+    Returns:
+        Two panels with a row for each split.
+    """
+    return _drawn(
+        table, titles, best, simulated,
+        "The stack on held-out rows, by set of predictors",
+        "(b) beside the paper's fifteen on the same rows: left of 0 is better; lines: 95 % intervals",
+    )  # fmt: skip
+
+
+def _drawn(
+    table: pd.DataFrame,
+    titles: Mapping[str, str],
+    best: Mapping[str, str],
+    simulated: bool,
+    title: str,
+    note: str,
+) -> Figure:
     names = list(dict.fromkeys(table["split"]))
     figure = Figure(figsize=(7.4, 1.5 + 1.05 * len(names)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
@@ -77,13 +114,9 @@ def scores(
         for colour, mark, title in zip(COLOURS, MARKS, titles.values(), strict=False)
     ]
     handles.append(Line2D([], [], color=GREY, marker="o", mfc="white", lw=0, label="Hollow: best member"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
-    headline(
-        figure,
-        "The stack on held-out rows without some of its predictors",
-        simulated,
-        "(b) beside all predictors on the same rows: right of 0 is worse without; lines: 95 % intervals",
-    )
+    columns = 3 if max(map(len, titles.values())) < 36 else 2
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
+    headline(figure, title, simulated, note)
     return figure
 
 

@@ -23,33 +23,15 @@ from numpy.typing import NDArray
 
 from models.explain import LAND_COVER, Explanation, Interaction
 from models.partitioned import WP
-from pipeline.columns import VARIABLES
+from pipeline.figures.naming import labelled, spelled
 from pipeline.figures.style import GREY, UNIT, headline, styled
 
-SIGNS = {"m3/m3": "m³/m³", "m2/m2": "m²/m²", "degC": "°C", "degrees": "°", "1": "", "class": "", "d": ""}
-"""How a unit is printed where it is not printed as it is written; a day of year needs none."""
-SPELLED = {
-    "lc": "Land cover", "LC_1": "Forest", "LC_2": "Grassland", "LC_3": "Cropland",
-    "LC_4": "Urban", "albedo": "Albedo", "sand": "Sand", "silt": "Silt", "clay": "Clay",
-}  # fmt: skip
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999")  # Okabe and Ito
 SWARM_ROWS = 20  # predictors in a beeswarm; the others are summed in its last row
 DEPENDENCE = 6  # predictors drawn against their SHAP values
 BINS = 30  # of equal count, at most, for the median lines
 BIN_ROWS = 15  # at least
 TAILS = (2, 98)  # percentiles at which a colour scale ends
-
-
-def spelled(name: str) -> str:
-    """A predictor's name as papers print it; one that gee-smap does not know stays as it is."""
-    return SPELLED.get(name, name.upper() if name in VARIABLES else name)
-
-
-def labelled(name: str, units: Mapping[str, str]) -> str:
-    """A predictor's printed name with its unit; ``units`` tells those of unknown predictors."""
-    unit = VARIABLES[name].unit if name in VARIABLES else units.get(name, "")
-    sign = SIGNS.get(unit, unit)
-    return f"{spelled(name)} ({sign})" if sign else spelled(name)
 
 
 def told(partition: str) -> str:

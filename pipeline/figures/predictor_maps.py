@@ -32,16 +32,13 @@ from pipeline.columns import PREDICTORS, VARIABLES
 from pipeline.cubes.exported import Day, Land, Mask, Values
 from pipeline.errors import DataError
 from pipeline.figures import palettes
+from pipeline.figures.naming import SIGNS, spelled
 from pipeline.figures.palettes import colormap
 from pipeline.figures.style import headline, save, styled
 from pipeline.work.staging import whole
 
 MISSING = "#a6a6a6"
-TITLES = {
-    "lai": "LAI", "lst": "LST", "albedo": "Albedo", "sand": "Sand", "silt": "Silt", "clay": "Clay",
-    "dem": "Elevation", "lc": "Land cover", "doy": "Day of year",
-}  # fmt: skip
-UNITS = {"1": "", "m2/m2": "m²/m²", "degC": "°C", "class": "", "d": ""}
+TITLES = {"dem": "Elevation", "doy": "Day of year"}  # where a map has room for more than an abbreviation
 TAIL = 2.0  # percent of the 1 km pixels at either end that share the last colour
 WATER = "#1f3b73"
 ANHUI_KM2 = math.fsum(row.paper_km2 for row in TYPES)
@@ -141,8 +138,8 @@ def draw_day(day: Day, out: Path) -> None:
         row, column = divmod(place, COLUMNS)
         left, top = column * slot[0] + MARGIN, TOP + row * slot[1]
         lined = VARIABLES[name]
-        unit = UNITS.get(lined.unit, lined.unit)
-        title = TITLES.get(name, name.upper()) + (f" ({unit})" if unit else "")
+        unit = SIGNS.get(lined.unit, lined.unit)
+        title = TITLES.get(name, spelled(name)) + (f" ({unit})" if unit else "")
         figure.text(*_placed(figure, left, top + 0.14), title, fontweight="bold", fontsize=9.5)
         if name == "doy":
             _key(canvas, left, top + HEAD, day, slot)

@@ -174,8 +174,9 @@ def series(panels: Sequence[Panel], titles: Mapping[str, str], *, simulated: boo
         held = sum(
             start >= panel.dates[part][0] and end <= panel.dates[part][-1] for start, end in panel.events
         )
-        counted = f"{held} events" if held == len(panel.events) else f"{held} of {len(panel.events)} events"
-        row[0].set_title(f"{panel.name}, {counted}", loc="left")
+        whole = len(panel.events)
+        counted = f"{held}" if held == whole else f"{held} of {whole}"
+        row[0].set_title(f"{panel.name}, {counted} event{'s' if whole != 1 else ''}", loc="left")
     handles, labels = grid[0, 0].get_legend_handles_labels()
     last = dict(zip(labels, handles, strict=True))
     order = [titles[name] for name in titles if titles[name] in last]

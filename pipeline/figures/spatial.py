@@ -17,7 +17,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, LinearSegmentedColormap, ListedColormap, Normalize
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
@@ -26,12 +26,24 @@ from odc.geo.geobox import GeoBox
 from gee.landcover import CLASSES
 from gee.layers import SOIL_MOISTURE
 from pipeline.cubes.zooms import Box
+from pipeline.figures.gridded import (
+    MISSING,
+    TAIL,
+    WIDTH,
+    Panel,
+    Window,
+    aspect,
+    bar,
+    draw,
+    frame_of,
+    norm_of,
+    outlines,
+)
+from pipeline.figures.naming import spelled
+from pipeline.figures.palettes import colormap
 from pipeline.figures.predictor_maps import TITLES
 from pipeline.figures.style import GREY, UNIT, headline, styled
 
-MISSING = "#a6a6a6"
-TAIL = 2.0  # percent of the pixels at either end that share the last colour
-WIDTH = 9.6  # inches, of maps side by side
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 BETWEEN, SMAP, WITHIN = "between cells, map", "between cells, SMAP", "within cells, map"
 SPREADS = {WITHIN: ("within", BLUE, "o"), BETWEEN: ("between", ORANGE, "s"), SMAP: ("smap", "black", "x")}
@@ -69,60 +81,43 @@ class Shown:
     simulated: bool
 
     @property
-    def frame(self) -> tuple[slice, slice]:
-        """Rows and columns of the land."""
-        rows, columns = (np.flatnonzero(self.land.any(axis=axis)) for axis in (1, 0))
-        return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-
-    @property
     def period(self) -> str:
         """First and last day."""
         return f"{self.days[0]} to {self.days[-1]}, {len(self.days)} days"
 
 
-@dataclass(frozen=True, eq=False)
-class _Panel:
-    """A map of one quantity; ``field`` is None where there is none."""
-
-    title: str
-    field: Floats | None
-    palette: Colormap
-    unit: str
-    lacking: str = ""
-
-
-def _panels(shown: Shown) -> list[_Panel]:
-    moisture = LinearSegmentedColormap.from_list("moisture", [f"#{stop}" for stop in SOIL_MOISTURE.stops])
+def _panels(shown: Shown) -> list[Panel]:
+    moisture = colormap(SOIL_MOISTURE)
     of = {name: np.where(shown.land, values, np.nan) for name, values in shown.ground.items()}
     palettes = mpl.colormaps
     return [
-        _Panel("SMAP L4", shown.smap, moisture, UNIT, "no SMAP cells"),
-        _Panel("Downscaled", shown.sm, moisture, UNIT),
-        _Panel("Rain", shown.rain, palettes["YlGnBu"], "mm/day", "rain not available"),
-        _Panel("LST", of.get("lst"), palettes["inferno"], "°C", "no LST"),
-        _Panel("Elevation", of.get("dem"), palettes["cividis"], "m", "no elevation"),
-        _Panel("Clay", of.get("clay"), palettes["YlOrBr"], "%", "no clay"),
+        Panel("SMAP L4", shown.smap, moisture, UNIT, "no SMAP cells"),
+        Panel("Downscaled", shown.sm, moisture, UNIT),
+        Panel("Rain", shown.rain, palettes["YlGnBu"], "mm/day", "rain not available"),
+        Panel("LST", of.get("lst"), palettes["inferno"], "°C", "no LST"),
+        Panel("Elevation", of.get("dem"), palettes["cividis"], "m", "no elevation"),
+        Panel("Clay", of.get("clay"), palettes["YlOrBr"], "%", "no clay"),
     ]
 
 
 @styled
 def means(shown: Shown) -> Figure:
     """Seasonal means of SMAP, the map, rain and LST, elevation and clay, with the zoom boxes."""
-    window = _around([shown.frame, *(box.window for box in shown.boxes)])
+    window = _around([frame_of(shown.land), *(box.window for box in shown.boxes)])
     panels = _panels(shown)
     norms = _norms(panels, [window])
     across = WIDTH / 3
-    down = across * _aspect(window)
+    down = across * aspect(window)
     figure = Figure(figsize=(WIDTH, 2 * (down + 0.75) + 0.7), layout="compressed")
     for axes, panel, norm, letter in zip(figure.subplots(2, 3).flat, panels, norms, "abcdef", strict=True):
-        image = _map(axes, shown, window, panel, norm)
+        image = draw(axes, shown.land, window, panel, norm)
         axes.set_title(f"({letter}) {panel.title}", loc="left")
         if image is None:
             continue
-        _borders(axes, shown, window)
+        outlines(axes, shown.land, shown.codes, window)
         for box in shown.boxes:
             _box(axes, box)
-        _bar(figure, image, axes, panel.unit)
+        bar(figure, image, axes, panel.unit)
     _key(figure, shown, panels)
     headline(
         figure, f"Seasonal means, {int(shown.land.sum()):,} pixels", shown.simulated,
@@ -138,13 +133,13 @@ def zooms(shown: Shown) -> Figure:
     windows = [box.window for box in shown.boxes]
     norms = _norms(panels, windows)
     across = WIDTH / len(panels)
-    heights = [across * _aspect(window) for window in windows]
+    heights = [across * aspect(window) for window in windows]
     figure = Figure(figsize=(WIDTH, sum(heights) + 1.9), layout="compressed")
     table = figure.subplots(len(windows), len(panels), squeeze=False, gridspec_kw={"height_ratios": heights})
     for row, (box, window) in enumerate(zip(shown.boxes, windows, strict=True)):
         for column, (panel, norm) in enumerate(zip(panels, norms, strict=True)):
             axes = table[row, column]
-            image = _map(axes, shown, window, panel, norm)
+            image = draw(axes, shown.land, window, panel, norm)
             axes.spines[:].set_visible(True)
             if row == 0:
                 axes.set_title(panel.title, loc="left")
@@ -153,7 +148,7 @@ def zooms(shown: Shown) -> Figure:
                 width = (window[1].stop - window[1].start) * abs(shown.grid.resolution.x) / 1000
                 axes.set_ylabel(f"{box.name}{place}\n{width:g} km wide")
             if image is not None and row == len(windows) - 1:
-                _bar(figure, image, list(table[:, column]), panel.unit, ticks=2)
+                bar(figure, image, list(table[:, column]), panel.unit, ticks=2)
     headline(
         figure, "Zoom boxes", shown.simulated,
         f"{shown.period}; SMAP and downscaled share their colours, each column has its own scale",
@@ -170,9 +165,9 @@ def agreement(shown: Shown, cells: pd.DataFrame, under: NDArray[np.intp]) -> Fig
         cells: as ``cellwise.by_cell`` gives.
         under: (pixels,), number of the cell under each pixel; -1 where there is none.
     """
-    window = shown.frame
+    window = frame_of(shown.land)
     across = WIDTH / 3
-    figure = Figure(figsize=(WIDTH, across * _aspect(window) + 1.7), layout="compressed")
+    figure = Figure(figsize=(WIDTH, across * aspect(window) + 1.7), layout="compressed")
     left, middle, right = figure.subplots(1, 3)
     place = under.reshape(shown.land.shape)
     painted = {
@@ -186,12 +181,12 @@ def agreement(shown: Shown, cells: pd.DataFrame, under: NDArray[np.intp]) -> Fig
         (left, "a", "Bias: map less SMAP", "bias", "PuOr", Normalize(-most, most)),
         (middle, "b", "RMSE of the days", "rmse", "magma_r", Normalize(0, high)),
     ):
-        panel = _Panel(title, painted[name], mpl.colormaps[palette], UNIT)
-        image = _map(axes, shown, window, panel, norm)
+        panel = Panel(title, painted[name], mpl.colormaps[palette], UNIT)
+        image = draw(axes, shown.land, window, panel, norm)
         axes.set_title(f"({letter}) {title}", loc="left")
-        _borders(axes, shown, window)
+        outlines(axes, shown.land, shown.codes, window)
         if image is not None:
-            _bar(figure, image, axes, UNIT)
+            bar(figure, image, axes, UNIT)
     right.scatter(seen["smap"], seen["map"], s=9, color=BLUE, alpha=0.5, lw=0)
     if len(seen):
         ends = [float(seen[["smap", "map"]].min().min()), float(seen[["smap", "map"]].max().max())]
@@ -312,16 +307,16 @@ def outside(shown: Shown, table: pd.DataFrame, often: Floats) -> Figure:
     """
     rows = table[(table["partition"] == "all") & (table["month"] == "all") & (table["predictor"] != "any")]
     rows = rows.sort_values(["beyond", "outside"], ascending=False)
-    window = shown.frame
-    down = max(4.0 * _aspect(window) + 0.9, 1.2 + 0.24 * len(rows))
+    window = frame_of(shown.land)
+    down = max(4.0 * aspect(window) + 0.9, 1.2 + 0.24 * len(rows))
     figure = Figure(figsize=(WIDTH - 0.4, down + 0.6), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(4.4, 3.6))
-    panel = _Panel("", often, mpl.colormaps["viridis"], "share of days")
-    image = _map(left, shown, window, panel, Normalize(0, 1))
-    _borders(left, shown, window)
+    panel = Panel("", often, mpl.colormaps["viridis"], "share of days")
+    image = draw(left, shown.land, window, panel, Normalize(0, 1))
+    outlines(left, shown.land, shown.codes, window)
     left.set_title("(a) Days with any predictor beyond by > 1 %", loc="left")
     if image is not None:
-        _bar(figure, image, left, "share of days")
+        bar(figure, image, left, "share of days")
     at = np.arange(len(rows))
     right.barh(at, 100 * rows["outside"], color=ORANGE, height=0.72, label="outside the range")
     right.barh(at, 100 * rows["beyond"], color=BLUE, height=0.42, label="by more than 1 % of it")
@@ -348,67 +343,23 @@ def _ratio(axes: Axes, at: int, row: pd.Series[Any], colour: str, marker: str) -
     axes.plot(row["ratio"], at, marker=marker, color=colour, ms=5.5, mec="black", mew=0.4)
 
 
-def _norms(panels: Sequence[_Panel], windows: Sequence[tuple[slice, slice]]) -> list[Normalize]:
+def _norms(panels: Sequence[Panel], windows: Sequence[Window]) -> list[Normalize]:
     """A scale for each panel, one for the first two together."""
     seen = [
         np.concatenate([panel.field[window].ravel() for window in windows])
         if panel.field is not None else np.empty(0) for panel in panels
     ]  # fmt: skip
     moisture = np.concatenate(seen[:2])
-    return [_norm(moisture if number < 2 else of) for number, of in enumerate(seen)]
+    return [norm_of(moisture if number < 2 else of) for number, of in enumerate(seen)]
 
 
-def _norm(values: Floats) -> Normalize:
-    known = values[np.isfinite(values)]
-    low, high = (float(end) for end in np.percentile(known, (TAIL, 100 - TAIL))) if known.size else (0.0, 1.0)
-    least = 1e-6 * max(1.0, abs(low))
-    return Normalize(low, high) if high - low > least else Normalize(low - 0.5, high + 0.5)
-
-
-def _map(axes: Axes, shown: Shown, window: tuple[slice, slice], panel: _Panel, norm: Normalize) -> Any | None:
-    """Draw a window of a map; the image, or None where there is nothing to draw."""
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set_visible(False)
-    extent = _extent(window)
-    land = shown.land[window]
-    if panel.field is None or not np.isfinite(panel.field[window]).any():
-        axes.text(0.5, 0.5, panel.lacking or "no value", transform=axes.transAxes, ha="center", color=GREY)
-        axes.set_aspect(1)
-        axes.set(xlim=extent[:2], ylim=extent[2:])
-        return None
-    look: dict[str, Any] = {"extent": extent, "interpolation": "nearest"}
-    axes.imshow(np.where(land, 0.0, np.nan), cmap=ListedColormap([MISSING]), **look)
-    return axes.imshow(panel.field[window], cmap=panel.palette, norm=norm, **look)
-
-
-def _extent(window: tuple[slice, slice]) -> tuple[float, float, float, float]:
-    y, x = window
-    return x.start - 0.5, x.stop - 0.5, y.stop - 0.5, y.start - 0.5
-
-
-def _around(windows: Sequence[tuple[slice, slice]]) -> tuple[slice, slice]:
+def _around(windows: Sequence[Window]) -> Window:
     """The smallest window that holds all of them."""
     y, x = (
         slice(min(one[axis].start for one in windows), max(one[axis].stop for one in windows))
         for axis in (0, 1)
     )
     return y, x
-
-
-def _aspect(window: tuple[slice, slice]) -> float:
-    """Height to width."""
-    y, x = window
-    return float((y.stop - y.start) / (x.stop - x.start))
-
-
-def _borders(axes: Axes, shown: Shown, window: tuple[slice, slice]) -> None:
-    """Outline of the land's region and of its partitions."""
-    y, x = window
-    codes = np.pad(np.where(shown.land, shown.codes, -1)[window], 1, constant_values=-1)
-    at = np.arange(x.start - 1, x.stop + 1), np.arange(y.start - 1, y.stop + 1)
-    axes.contour(*at, codes >= 0, levels=[0.5], colors="black", linewidths=0.5)
-    for code in np.unique(codes[codes > 0])[1:]:
-        axes.contour(*at, codes == code, levels=[0.5], colors="black", linewidths=0.35, alpha=0.7)
 
 
 def _box(axes: Axes, box: Box) -> None:
@@ -424,14 +375,7 @@ def _box(axes: Axes, box: Box) -> None:
     )  # fmt: skip
 
 
-def _bar(figure: Figure, image: Any, axes: Any, unit: str, ticks: int = 4) -> None:
-    bar = figure.colorbar(image, ax=axes, location="bottom", label=unit, pad=0.02, aspect=24, shrink=0.92)
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=8.5)
-    bar.ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(ticks))
-
-
-def _key(figure: Figure, shown: Shown, panels: Sequence[_Panel]) -> None:
+def _key(figure: Figure, shown: Shown, panels: Sequence[Panel]) -> None:
     gaps = any(panel.field is not None and (~np.isfinite(panel.field) & shown.land).any() for panel in panels)
     if gaps:
         key = [Patch(color=MISSING, label="land without a value")]
@@ -444,4 +388,4 @@ def title_of(name: str) -> str:
         return "Any of them"
     if name.startswith("LC_"):
         return f"Share of {CLASSES[int(name[3:])]}"
-    return TITLES.get(name, name.upper())
+    return TITLES.get(name, spelled(name))

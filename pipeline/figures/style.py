@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,32 @@ styled = mpl.rc_context(
 )
 
 
+LOOK: dict[str, Any] = {"dpi": DPI, "bbox_inches": "tight", "pad_inches": 0.08}
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG."""
-    look: dict[str, Any] = {"dpi": DPI, "bbox_inches": "tight", "pad_inches": 0.08}
-    figure.savefig(path, format="png", metadata={"Software": "gee-smap"}, **look)
+    figure.savefig(path, format="png", metadata={"Software": "gee-smap"}, **LOOK)
+
+
+def save_chart(figure: Figure, folder: Path, name: str) -> None:
+    """Write a figure as PNG and as SVG, which has the layout of the PNG; equal figures give equal files.
+
+    Args:
+        figure: of shapes; a map's pixels make a large SVG and no better one.
+        folder: that holds both.
+        name: of the files without a suffix; a dot in it is a letter like others.
+    """
+    save(figure, folder / f"{name}.png")
+    figure.set_layout_engine("none")
+    with mpl.rc_context({"svg.hashsalt": "gee-smap"}):
+        figure.savefig(folder / f"{name}.svg", format="svg", metadata={"Date": None}, **LOOK)
+
+
+def saved(folder: Path, names: Iterable[str]) -> dict[str, bytes]:
+    """What :func:`save` and :func:`save_chart` left of these figures, by name of the file."""
+    paths = [folder / f"{name}{suffix}" for name in names for suffix in (".png", ".svg")]
+    return {path.name: path.read_bytes() for path in paths if path.is_file()}
 
 
 def headline(figure: Figure, text: str, simulated: bool, note: str) -> None:

@@ -12,13 +12,18 @@ import datetime as dt
 import io
 import math
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
+
+import pandas as pd
 
 Value = str | int | float | bool | None
 Row = Mapping[str, Value]
+Found = TypeVar("Found")
 NOTHING = "–"
+MOST_DIGITS = 6  # after the point
+INCOMPLETE = (LookupError, TypeError, ValueError)  # where a result lacks what is to be told of it
 SHADES = (0.0, 0.05, 0.15, 0.30, 0.50)  # shares from which a shaded cell is one step darker
 
 
@@ -88,6 +93,11 @@ class Column:
     code: bool = False
     prose: bool = False
 
+    @classmethod
+    def measured(cls, key: str, heading: str, form: str) -> Column:
+        """A column of estimates whose intervals stand beside them, as :func:`bounded` names their ends."""
+        return cls(key, heading, form, ends(key))
+
     @property
     def number(self) -> bool:
         """Whether it holds numbers."""
@@ -109,7 +119,7 @@ class Column:
         ends = [row.get(key) for key in self.interval or ()]
         if not ends or not all(isinstance(end, float) and math.isfinite(end) for end in ends):
             return ""
-        return f"[{', '.join(signed(end, self.form) for end in ends)}]"
+        return _interval(ends[0], ends[1], self.form)
 
     def order(self, row: Row) -> float | None:
         """What a row is sorted by; None where that is the text, or where there is no value."""
@@ -135,7 +145,6 @@ class Table:
         caption: what it is.
         columns: on the page; the first one names the row.
         rows: with all keys.
-        sortable: whether its rows are alike.
     """
 
     kind: ClassVar[str] = "table"
@@ -143,7 +152,21 @@ class Table:
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
-    sortable: bool = True
+
+    @classmethod
+    def of(cls, name: str, caption: str, columns: Iterable[Column], frame: pd.DataFrame) -> Table:
+        """All of a data frame; counts that a gap made floats are whole numbers again."""
+        columns = tuple(columns)
+        counts = {column.key for column in columns if column.form.endswith("d")}
+        records = frame.astype(object).where(frame.notna(), None).to_dict(orient="records")
+        rows = tuple(
+            {
+                str(key): int(value) if key in counts and value is not None else value
+                for key, value in record.items()
+            }
+            for record in records
+        )
+        return cls(name, caption, columns, rows)
 
     @property
     def file(self) -> str:
@@ -168,9 +191,10 @@ class Figure:
 
     Attributes:
         name: of it.
-        png: content of the file.
+        png: content of the file that the page shows.
         alt: what a reader who does not see it should know.
         caption: what it is, and how to read it.
+        svg: content of the file with its shapes, for who prints it; empty where it is a map of pixels.
     """
 
     kind: ClassVar[str] = "figure"
@@ -178,6 +202,13 @@ class Figure:
     png: bytes = field(repr=False)
     alt: str
     caption: str
+    svg: bytes = field(default=b"", repr=False)
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """Its files beside the page, by name."""
+        found = {f"{self.name}.png": self.png, f"{self.name}.svg": self.svg}
+        return {name: content for name, content in found.items() if content}
 
     @property
     def source(self) -> str:
@@ -249,17 +280,100 @@ class Section:
     title: str
     blocks: tuple[Block, ...]
 
+    @classmethod
+    def of(
+        cls,
+        id: str,
+        title: str,
+        found: Found | None,
+        blocks: Callable[[Found], Iterable[Block]],
+        absent: Absent,
+    ) -> Section:
+        """What a result amounts to; where there is none, how it is made.
+
+        A result whose files lack what a sentence needs, because another version wrote them or a disk cut
+        them off, costs its section alone.
+        """
+        if found is None:
+            return cls(id, title, (absent,))
+        try:
+            return cls(id, title, tuple(blocks(found)))
+        except INCOMPLETE as error:
+            told = f"What was found cannot be shown ({type(error).__name__}: {error}): make it again."
+            return cls(id, title, (Absent(told, absent.command),))
+
     def tables(self) -> Iterator[Table]:
         """Its tables, folded ones too."""
-        yield from _tables(self.blocks)
+        return (block for block in _unfolded(self.blocks) if isinstance(block, Table))
+
+    def figures(self) -> Iterator[Figure]:
+        """Its figures, folded ones too."""
+        return (block for block in _unfolded(self.blocks) if isinstance(block, Figure))
 
 
-def _tables(blocks: tuple[Block, ...]) -> Iterator[Table]:
+def _unfolded(blocks: tuple[Block, ...]) -> Iterator[Block]:
     for block in blocks:
-        if isinstance(block, Table):
+        if isinstance(block, Folded):
+            yield from _unfolded(block.blocks)
+        else:
             yield block
-        elif isinstance(block, Folded):
-            yield from _tables(block.blocks)
+
+
+def remarks(texts: Iterable[str], lead: str) -> Iterator[Words]:
+    """Sentences that follow from numbers, set off from what is around them; the first one has the lead."""
+    for number, text in enumerate(texts):
+        yield Words(text, "" if number else lead, notable=True)
+
+
+def notes(texts: Iterable[str]) -> Iterator[Points]:
+    """What a reader has to know beside the numbers, as a list; nothing where there is nothing to know."""
+    if items := tuple(("", text) for text in texts):
+        yield Points(items)
+
+
+def figures(
+    pictures: Mapping[str, bytes], told: Mapping[str, tuple[str, str]], prefix: str = ""
+) -> Iterator[Figure]:
+    """The pictures that are there.
+
+    Args:
+        pictures: PNGs and SVGs by name of the file, as ``pipeline.figures.style.saved`` gives them.
+        told: alternative text and caption of each name, in the order of the page.
+        prefix: of their names on the page, where other sections have figures of the same names.
+    """
+    for name, (alt, caption) in told.items():
+        if png := pictures.get(f"{name}.png"):
+            yield Figure(f"{prefix}{name}", png, alt, caption, pictures.get(f"{name}.svg", b""))
+
+
+def ends(key: str) -> tuple[str, str]:
+    """Keys of the ends of an estimate's interval."""
+    return f"{key}_lower", f"{key}_upper"
+
+
+def bounded(key: str, value: float | None, lower: float | None, upper: float | None) -> dict[str, Value]:
+    """An estimate and its interval in a row of a table."""
+    return dict(zip((key, *ends(key)), (value, lower, upper), strict=True))
+
+
+def with_interval(value: float, lower: float, upper: float, form: str) -> str:
+    """An estimate and its interval in a sentence; the estimate alone where it has none."""
+    if math.isnan(lower) or math.isnan(upper):
+        return signed(value, form)
+    return f"{signed(value, form)} {_interval(lower, upper, form)}"
+
+
+def _interval(lower: Any, upper: Any, form: str) -> str:
+    """Both ends, with more digits where one is not zero and would be written as if it were.
+
+    An interval beside zero decides, one that ends at zero does not, and a reader must see which it is.
+    """
+    least = min(abs(lower), abs(upper))
+    digits = int(form[:-1].rpartition(".")[2]) if form.endswith("f") and lower * upper > 0 else 0
+    while digits and digits < MOST_DIGITS and float(f"{least:.{digits}f}") == 0:
+        digits += 1
+        form = f"{form[:-1].rpartition('.')[0]}.{digits}f"
+    return f"[{signed(lower, form)}, {signed(upper, form)}]"
 
 
 def signed(value: Any, form: str) -> str:

@@ -13,9 +13,10 @@ from typing import Any
 
 import pandas as pd
 
-from models.partitioned import WP
-from pipeline.figures.explanation import spelled, told
-from pipeline.learning.explain import STACK, ExplainResult, file_name
+from models.partitioned import STACK, WP
+from pipeline.figures.explanation import told
+from pipeline.figures.naming import spelled
+from pipeline.learning.explain import ExplainResult, file_name
 from pipeline.learning.train import CELLS
 from pipeline.reporting.content import (
     Absent,
@@ -23,16 +24,25 @@ from pipeline.reporting.content import (
     Column,
     Figure,
     Folded,
-    Points,
     Row,
     Section,
     Table,
     Words,
+    ends,
+    figures,
     listed,
+    notes,
     percent,
+    remarks,
+    with_interval,
 )
 
 SIZE = f"mean_abs_shap_{STACK}"
+RANKED = (
+    "Bars of mean absolute SHAP value by predictor and partition.",
+    "Importance (figure 10f of Xu et al. 2024): how far a predictor moves predictions on average, up "
+    "or down. Bars whose lines reach each other are of about equal importance.",
+)
 SHOWN = 6  # partitions whose figures the page carries, about 0.45 MB each
 PICTURES = {
     "beeswarm": (
@@ -62,13 +72,11 @@ def section(found: ExplainResult | None, again: str) -> Section:
         found: what ``pipeline.learning.explain.read`` gives.
         again: the command that makes it.
     """
-    return Section("explanation", "What the model has learnt", tuple(_blocks(found, again)))
+    absent = Absent("The model has not been explained.", again)
+    return Section.of("explanation", "What the model has learnt", found, _blocks, absent)
 
 
-def _blocks(found: ExplainResult | None, again: str) -> Iterator[Block]:
-    if found is None:
-        yield Absent("The model has not been explained.", again)
-        return
+def _blocks(found: ExplainResult) -> Iterator[Block]:
     split = found.summary["split"]
     yield Words(
         "SHAP values share each prediction out among the predictors: they and the mean prediction add up to "
@@ -77,29 +85,21 @@ def _blocks(found: ExplainResult | None, again: str) -> Iterator[Block]:
         "describe the model, not nature: predictors that go along with each other share credit as the trees "
         "happen to use them."
     )
-    for number, text in enumerate(sentences(found)):
-        yield Words(text, "What it shows." if number == 0 else "", notable=True)
+    yield from remarks(sentences(found), "What it shows.")
     yield _skill(found)
-    if picture := found.pictures.get("importance.png"):
-        yield Figure(
-            "importance",
-            picture,
-            "Bars of mean absolute SHAP value by predictor and partition.",
-            "Importance (figure 10f of Xu et al. 2024): how far a predictor moves predictions on average, up "
-            "or down. Bars whose lines reach each other are of about equal importance.",
-        )
+    yield from figures(found.pictures, {"importance": RANKED})
     yield _ranking(found)
     yield Words(_about_intervals(found))
     partitions = sorted(found.summary["partitions"].items(), key=lambda one: -one[1]["n_held_out"])
     for name, _ in partitions[:SHOWN]:
-        figures = tuple(_figures(found, name))
+        drawn = tuple(_figures(found, name))
         if len(partitions) == 1:
-            yield from figures
-        elif figures:
-            yield Folded(f"Figures of {told(name)}", figures)
+            yield from drawn
+        elif drawn:
+            yield Folded(f"Figures of {told(name)}", drawn)
     if left := [name for name, _ in partitions[SHOWN:]]:
         yield Words(f"Figures of {listed(left)} are in the folder of the explanation.")
-    yield Points(tuple(("", note) for note in found.notes))
+    yield from notes(found.notes)
 
 
 def sentences(found: ExplainResult) -> Iterator[str]:
@@ -148,8 +148,8 @@ def _leader(own: pd.DataFrame) -> str:
 
 
 def _number(row: Any, key: str) -> str:
-    value, lower, upper = (float(row[f"{key}{end}"]) for end in ("", "_lower", "_upper"))
-    return f"{value:.4f}" if math.isnan(lower) else f"{value:.4f} [{lower:.4f}, {upper:.4f}]"
+    value, lower, upper = (float(row[each]) for each in (key, *ends(key)))
+    return with_interval(value, lower, upper, ".4f")
 
 
 def _pair(part: Mapping[str, Any]) -> str:
@@ -193,43 +193,30 @@ def _skill(found: ExplainResult) -> Table:
             Column("partition", "Partition"),
             Column("fitted", "Rows fitted", ",d"),
             Column("explained", "Rows explained", ",d"),
-            Column("r", "R", ".3f", ("r_lower", "r_upper")),
-            Column("rmse", "RMSE (m³/m³)", ".4f", ("rmse_lower", "rmse_upper")),
-            Column("spread", "Effect of LST at given LST, SD (m³/m³)", ".4f"),
-            Column("share", "of which DEM", "%"),
+            Column.measured("r", "R", ".3f"),
+            Column.measured("rmse", "RMSE (m³/m³)", ".4f"),
+            Column("spread", "LST's effect at one LST, SD (m³/m³)", ".4f"),
+            Column("share", "Goes along with DEM", "%"),
         ),
         tuple(rows),
     )
 
 
 def _ranking(found: ExplainResult) -> Table:
-    rows = found.importance.astype(object).where(found.importance.notna(), None).to_dict(orient="records")
-    return Table(
+    table = found.importance.assign(title=found.importance["predictor"].map(spelled))
+    behind = ["behind_first", *ends("behind_first")]
+    table[behind] = table[behind].where(table["rank"] > 1)  # the first is behind none
+    return Table.of(
         "importance",
         "Importance of the predictors in the stack with 95 % intervals; land cover classes are one predictor",
         (
             Column("partition", "Partition"),
             Column("rank", "Rank", "d"),
             Column("title", "Predictor"),
-            Column(SIZE, "Mean |SHAP value| (m³/m³)", ".4f", (f"{SIZE}_lower", f"{SIZE}_upper")),
-            Column(
-                "behind_first",
-                "Behind the first (m³/m³)",
-                ".4f",
-                ("behind_first_lower", "behind_first_upper"),
-            ),
+            Column.measured(SIZE, "Mean |SHAP value| (m³/m³)", ".4f"),
+            Column.measured("behind_first", "Behind the first (m³/m³)", ".4f"),
         ),
-        tuple(
-            {
-                **{
-                    str(key): value
-                    for key, value in row.items()
-                    if row["rank"] > 1 or "behind" not in str(key)
-                },
-                "title": spelled(str(row["predictor"])),
-            }
-            for row in rows
-        ),
+        table,
     )
 
 
@@ -247,12 +234,6 @@ def _about_intervals(found: ExplainResult) -> str:
 
 
 def _figures(found: ExplainResult, partition: str) -> Iterator[Figure]:
-    for kind, (alt, caption) in PICTURES.items():
-        name = f"{kind}-{file_name(partition)}"
-        if picture := found.pictures.get(f"{name}.png"):
-            yield Figure(
-                name,
-                picture,
-                alt.format(partition=told(partition)),
-                caption.format(partition=told(partition)),
-            )
+    for kind, texts in PICTURES.items():
+        alt, caption = (text.format(partition=told(partition)) for text in texts)
+        yield from figures(found.pictures, {f"{kind}-{file_name(partition)}": (alt, caption)})

@@ -1,38 +1,46 @@
 """What a report is made of: whatever a study's run has left in its work directory, each part read once.
 
-Only the plan must be there; any other part may be missing, and the report then says so. Parts that do not
-belong together, such as a map of an earlier model, are told, because a page that shows both looks whole.
+Only the plan must be there; any other part may be missing or damaged, and the report then says so and stands
+on the others. Parts that do not belong together, such as a map of an earlier model, are told, because a page
+that shows both looks whole.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeVar
 
 from gee.recipe import Recipe
 from models import store
+from models.errors import ModelFileError
 from models.store import ModelCard
-from pipeline.errors import DataError
-from pipeline.learning import ablation, explain
+from pipeline.cubes.layout import COMPLETE, UNREADABLE
+from pipeline.errors import ConfigError, DataError
+from pipeline.learning import ablation, calibration, explain, fusing
 from pipeline.maps.blocks import model_hash
-from pipeline.maps.prediction_store import COMPLETE, attributes_of
+from pipeline.maps.prediction_store import attributes_of
 from pipeline.pages.map_page import PAGE
 from pipeline.progress import Report, within
 from pipeline.reporting import summaries
 from pipeline.reporting.summaries import CubeSummary, PredictionSummary, SamplesSummary
-from pipeline.scores import rain, spatial, triple, validated
+from pipeline.scores import applicability, coverage, rain, spatial, transfer, triple, validated
 from pipeline.scores.truth import FieldScore
 from pipeline.study import Study
 from pipeline.work.ledger import AssetRow, Ledger, RunRow, TaskRow
 from pipeline.work.manifest import Manifest
+from pipeline.work.stages import digest
 from pipeline.work.staging import with_nan
 from pipeline.work.workdir import WorkDir
 
 _CUBE, _PREDICTION = 0.5, 0.75  # shares of the whole after which they are summed up
+_UNUSABLE = (ConfigError, DataError, ModelFileError, *UNREADABLE)
+
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -66,14 +74,19 @@ class Inputs:
         samples: the table of samples.
         card: of the model, and ``model_hash`` its content's.
         prediction: the maps.
+        fusions: how the members of the stacks are weighed.
+        calibrated: the intervals of the stacks, and ``covered`` what those of the maps contain.
         ablation: scores without some of the predictors.
+        transfer: the test one scale up.
         explanation: what the model has learned.
         spatial: how the maps vary in space.
+        surveyed: what of the maps lies outside the area of applicability.
         validation: at stations.
         rain: how soil moisture answers to rain at stations.
         triple: errors of three independent products.
         truth: scores against the simulated truth, the map first; empty where there are none.
         map_page: address of the map page, seen from the report.
+        damaged: why a part that is there cannot be read, by the report's sections that lack it.
     """
 
     work: WorkDir
@@ -86,14 +99,20 @@ class Inputs:
     card: ModelCard | None
     model_hash: str
     prediction: PredictionSummary | None
+    fusions: fusing.Fusions | None
+    calibrated: calibration.Calibrated | None
+    covered: coverage.Covered | None
     ablation: ablation.Ablation | None
+    transfer: transfer.Transfer | None
     explanation: explain.ExplainResult | None
     spatial: spatial.Spatial | None
+    surveyed: applicability.Surveyed | None
     validation: validated.ValidationResult | None
     rain: rain.RainResponse | None
     triple: triple.TripleCollocation | None
     truth: tuple[FieldScore, ...]
     map_page: str | None
+    damaged: Mapping[str, str]
 
     @classmethod
     def read(cls, work: WorkDir, report: Report) -> Inputs:
@@ -104,38 +123,54 @@ class Inputs:
             report: told what is read and the share that is done.
 
         Raises:
-            ConfigError: the study cannot be read.
-            DataError: there is no plan, or a part that is there is damaged.
-            ModelFileError: the model folder cannot be used.
+            DataError: there is no plan, or it is damaged.
         """
+        damaged: dict[str, str] = {}
+
+        def part(there: bool, load: Callable[[], Part], *sections: str) -> Part | None:
+            """What is there and can be read; else why not, for the sections that lack it."""
+            try:
+                return load() if there else None
+            except _UNUSABLE as error:
+                for section in sections:
+                    damaged[section] = "; ".join(filter(None, [damaged.get(section), str(error)]))
+                return None
+
         manifest = Manifest.read(work.manifest)
-        text = work.study.read_text(encoding="utf-8") if work.study.is_file() else ""
-        card = store.read_card(work.model) if (work.model / store.CARD).is_file() else None
-        cube = prediction = None
-        if work.cube.exists():
-            cube = summaries.of_cube(work.cube, within(report, 0, _CUBE))
-        if (attributes_of(work.prediction) or {}).get(COMPLETE) == 1:
-            prediction = summaries.of_prediction(work.prediction, within(report, _CUBE, _PREDICTION))
-        report("stations", _PREDICTION)
+        text = part(work.study.is_file(), lambda: work.study.read_text(encoding="utf-8"), "done") or ""
+        model = (work.model / store.CARD).is_file()
+        card = part(model, lambda: store.read_card(work.model), "scores", "model")
         return cls(
             work=work,
             manifest=manifest,
             study_text=text,
-            study=Study.parse(text, work.study) if text else None,
-            done=_done(work.ledger),
-            cube=cube,
-            samples=summaries.of_samples(work.samples) if work.samples.is_file() else None,
+            study=part(bool(text), lambda: Study.parse(text, work.study), "done"),
+            done=part(work.ledger.is_file(), lambda: _done(work.ledger), "provenance"),
+            cube=part(
+                work.cube.exists(), lambda: summaries.of_cube(work.cube, within(report, 0, _CUBE)), "data"
+            ),
+            samples=part(work.samples.is_file(), lambda: summaries.of_samples(work.samples), "done"),
             card=card,
-            model_hash=model_hash(work.model) if card else "",
-            prediction=prediction,
-            ablation=ablation.read(work.ablation),
-            explanation=explain.read(work.explanation),
-            spatial=spatial.read(work.spatial),
-            validation=validated.read(work.validation),
-            rain=rain.read(work.rain),
-            triple=triple.read(work.triple),
-            truth=_truth(work.truth),
+            model_hash=part(card is not None, lambda: model_hash(work.model), "model") or "",
+            prediction=part(
+                (attributes_of(work.prediction) or {}).get(COMPLETE) == 1,
+                lambda: summaries.of_prediction(work.prediction, within(report, _CUBE, _PREDICTION)),
+                "maps",
+            ),
+            fusions=part(model, lambda: fusing.read(work.model), "fusion"),
+            calibrated=part(model, lambda: calibration.read(work.model), "intervals"),
+            covered=part(True, lambda: coverage.read(work.coverage), "intervals"),
+            ablation=part(True, lambda: ablation.read(work.ablation), "ablation"),
+            transfer=part(True, lambda: transfer.read(work.transfer), "transfer"),
+            explanation=part(True, lambda: explain.read(work.explanation), "explanation"),
+            spatial=part(True, lambda: spatial.read(work.spatial), "space"),
+            surveyed=part(True, lambda: applicability.read(work.applicability), "applicability"),
+            validation=part(True, lambda: validated.read(work.validation), "stations"),
+            rain=part(True, lambda: rain.read(work.rain), "rain"),
+            triple=part(True, lambda: triple.read(work.triple), "triple"),
+            truth=part(work.truth.is_file(), lambda: _truth(work.truth), "truth") or (),
             map_page=f"{work.map.name}/{PAGE}" if (work.map / PAGE).is_file() else None,
+            damaged=damaged,
         )
 
     @property
@@ -197,17 +232,21 @@ def key(work: WorkDir, *more: str) -> str:
         DataError: something cannot be read.
     """
     files = [work.manifest, work.study, work.truth, work.model / store.CARD]
-    files += [folder / name for folder, name in (
-        (work.validation, validated.RECORD), (work.rain, rain.RECORD), (work.triple, triple.RECORD),
-        (work.spatial, spatial.RECORD), (work.ablation, ablation.RECORD), (work.explanation, explain.RECORD),
-    )]  # fmt: skip
-    done = _done(work.ledger)
+    results = (
+        work.validation, work.rain, work.triple, work.spatial, work.ablation, work.explanation, work.transfer,
+        work.coverage, work.applicability,
+    )  # fmt: skip
+    try:
+        done = _done(work.ledger) if work.ledger.is_file() else None
+    except DataError:
+        done = None
     try:
         told = {
             "files": [
                 hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None for path in files
             ],
             "stores": [_listing(path) for path in (work.cube, work.prediction, work.samples)],
+            "results": [digest(path) if path.is_dir() else None for path in results],
             "tasks": repr(done.tasks) if done else None,
             "assets": repr(done.assets) if done else None,
             "eecu": done.eecu_seconds if done else None,
@@ -226,16 +265,12 @@ def _listing(path: Path) -> list[tuple[str, int, int]]:
     return [(str(each.relative_to(path.parent)), stat.st_size, stat.st_mtime_ns) for each, stat in stats]
 
 
-def _done(path: Path) -> Done | None:
-    if not path.is_file():
-        return None
+def _done(path: Path) -> Done:
     with Ledger(path) as ledger:
         return Done(ledger.tasks(), ledger.runs(), ledger.assets(), ledger.eecu_seconds())
 
 
 def _truth(path: Path) -> tuple[FieldScore, ...]:
-    if not path.is_file():
-        return ()
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
         return tuple(FieldScore(**with_nan(row)) for row in rows)

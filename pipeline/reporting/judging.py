@@ -7,16 +7,30 @@ the sentences about who is better come from ``pipeline.reporting.verdicts``.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from models.metrics import MIN_BLOCKS
-from models.partitioned import WP
+from models.partitioned import OVERALL, WP
 from models.splits import standard_splits
-from pipeline.figures.predictor_maps import UNITS
-from pipeline.learning.train import MODELS, OVERALL, PERIOD_DAYS
-from pipeline.reporting import ablation, explanation, plots, rain, triple, verdicts
+from models.store import ModelCard
+from pipeline.figures.naming import SIGNS
+from pipeline.learning.train import MODELS, PERIOD_DAYS
+from pipeline.reporting import (
+    ablation,
+    applicability,
+    explanation,
+    fusion,
+    intervals,
+    plots,
+    rain,
+    transfer,
+    triple,
+    verdicts,
+)
 from pipeline.reporting.content import (
+    INCOMPLETE,
     Absent,
     Block,
     Column,
@@ -29,16 +43,18 @@ from pipeline.reporting.content import (
     Words,
     listed,
     percent,
+    remarks,
     signed,
 )
 from pipeline.reporting.inputs import Inputs
 from pipeline.reporting.verdicts import Score, Standing
+from pipeline.scores.truth import FieldScore
 
 METRICS = (
-    Column("r", "R", ".3f", ("r_lower", "r_upper")),
-    Column("rmse", "RMSE (m³/m³)", ".4f", ("rmse_lower", "rmse_upper")),
-    Column("bias", "Bias (m³/m³)", "+.4f", ("bias_lower", "bias_upper")),
-    Column("ubrmse", "ubRMSE (m³/m³)", ".4f", ("ubrmse_lower", "ubrmse_upper")),
+    Column.measured("r", "R", ".3f"),
+    Column.measured("rmse", "RMSE (m³/m³)", ".4f"),
+    Column.measured("bias", "Bias (m³/m³)", "+.4f"),
+    Column.measured("ubrmse", "ubRMSE (m³/m³)", ".4f"),
 )
 
 
@@ -50,14 +66,13 @@ def pooled(inputs: Inputs) -> list[Standing]:
 
 def held_out(inputs: Inputs, again: str) -> Section:
     """The scores on samples that were held out."""
-    return Section("scores", "Scores on held-out samples", tuple(_held_out(inputs, again)))
+    absent = Absent("No model has been trained yet, so there are no scores.", again)
+    return Section.of(
+        "scores", "Scores on held-out samples", inputs.card, lambda card: _held_out(inputs, card), absent
+    )
 
 
-def _held_out(inputs: Inputs, again: str) -> Iterator[Block]:
-    card = inputs.card
-    if card is None:
-        yield Absent("No model has been trained yet, so there are no scores.", again)
-        return
+def _held_out(inputs: Inputs, card: ModelCard) -> Iterator[Block]:
     rows: list[Row] = [dict(row) for row in card.scores]
     found = pooled(inputs)
     scored = [Score.of(row) for row in rows]
@@ -75,12 +90,14 @@ def _held_out(inputs: Inputs, again: str) -> Iterator[Block]:
         )
     if any(one.scored and one.partition == OVERALL for one in scored):
         ends = [(_number(row.get("r_lower")), _number(row.get("r_upper"))) for row in rows]
+        png, svg = plots.drawn(plots.score_chart(scored, ends, simulated=card.simulated))
         yield Figure(
             "scores",
-            plots.png(plots.score_chart(scored, ends, simulated=card.simulated)),
+            png,
             f"Chart of RMSE and R by split and model. {verdicts.held_out(found)}",
             "RMSE and R on held-out rows. Read each split by itself: models whose lines overlap are not told "
             "apart, and the step from the random split to the others is what its flattery amounts to.",
+            svg,
         )
     promises = {split.name: split.promise for split in standard_splits()}
     judged = [
@@ -139,17 +156,13 @@ def _held_out(inputs: Inputs, again: str) -> Iterator[Block]:
 
 def model(inputs: Inputs) -> Section:
     """What the model consists of and what it learnt from."""
-    return Section("model", "The model", tuple(_model(inputs)))
+    return Section.of("model", "The model", inputs.card, _model, Absent("No model has been trained yet."))
 
 
-def _model(inputs: Inputs) -> Iterator[Block]:
-    card = inputs.card
-    if card is None:
-        yield Absent("No model has been trained yet.")
-        return
+def _model(card: ModelCard) -> Iterator[Block]:
     yield Words(
         f"It is fitted on all samples; the weights of its members come from {card.n_folds} folds held out by "
-        f"the {card.split} rule. A weight near zero means that the stack does without that member."
+        f"the {card.split} rule. A member without weight is not used: see how the members are fused."
     )
     learners = list(dict.fromkeys(one.learner for stack in card.stacks for one in stack.members))
     names = {name.lower(): name for name in MODELS}
@@ -185,7 +198,7 @@ def _model(inputs: Inputs) -> Iterator[Block]:
         ),
         tuple(
             {
-                "predictor": one.name, "unit": UNITS.get(one.unit, one.unit), "least": one.least,
+                "predictor": one.name, "unit": SIGNS.get(one.unit, one.unit), "least": one.least,
                 "greatest": one.greatest, "missing_share": one.missing_share,
             }
             for one in card.predictors
@@ -213,11 +226,17 @@ def _truth(inputs: Inputs, again: str) -> Iterator[Block]:
     share = f", {percent(n / held)} of the map's" if held else ""
     yield Words(
         f"The sources were made from a hidden soil moisture at 1 km, so a map can be held against it at "
-        f"every pixel: {n:,} pixel-days{share}. The map stands beside SMAP drawn without any model. What "
+        f"every pixel: {n:,} pixel-days{share}. The map stands beside SMAP drawn without any model, "
+        "and beside what it is made of. What "
         "holds in the simulation need not hold in nature."
     )
-    for number, text in enumerate(verdicts.against_truth(inputs.truth)):
-        yield Words(text, "What it shows." if number == 0 else "", notable=True)
+    yield from remarks(verdicts.against_truth(inputs.truth), "What it shows.")
+    compared: tuple[Column, ...] = (
+        Column.measured("r_change", "R beside bilinear", "+.3f"),
+        Column.measured("rmse_change", "RMSE beside bilinear (m³/m³)", "+.4f"),
+    )
+    if not any(math.isfinite(one.rmse_change) for one in inputs.truth):
+        compared = ()
     yield Table(
         "truth",
         "Maps against the simulated truth at 1 km",
@@ -232,6 +251,7 @@ def _truth(inputs: Inputs, again: str) -> Iterator[Block]:
             Column("r_space", "R in space", ".3f"),
             Column("r_within", "R within cells", ".3f"),
             Column("spread", "Spread within cells", ".2f"),
+            *compared,
         ),
         tuple(one.as_dict() for one in inputs.truth),
     )
@@ -251,25 +271,28 @@ def in_short(inputs: Inputs) -> Iterator[tuple[str, str]]:
         yield "Stacking.", verdicts.tally(found, "best")
         if inputs.partitioned:
             yield "Partitions.", verdicts.tally(found, "whole")
-    if inputs.validation:
-        for text in verdicts.at_stations(inputs.validation.summary):
-            yield "Stations.", text
-    if inputs.ablation:
-        yield "Without date or place.", ablation.in_short(inputs.ablation)
-    if inputs.rain:
-        yield "Rain.", rain.in_short(inputs.rain)
-    if inputs.triple:
-        yield "Triple collocation.", triple.in_short(inputs.triple)
-    if inputs.explanation:
-        yield "Explanation.", explanation.in_short(inputs.explanation)
-    if inputs.truth:
-        fine, *others = inputs.truth
-        rest = [f"{one.product} {one.rmse:.4f}" for one in others]
-        within = f"; R within cells {signed(fine.r_within, '.3f')}" if math.isfinite(fine.r_within) else ""
-        yield (
-            "Simulated truth.",
-            (f"RMSE at 1 km in m³/m³: {fine.product} {fine.rmse:.4f}, {', '.join(rest)}{within}."),
-        )
+    parts: tuple[tuple[str, Any, Callable[[Any], Iterable[str]]], ...] = (
+        ("Stations.", inputs.validation, lambda found: verdicts.at_stations(found.summary)),
+        ("Fusion.", inputs.fusions, lambda found: [fusion.in_short(found)]),
+        ("Without date or place.", inputs.ablation, lambda found: [ablation.in_short(found)]),
+        ("One scale up.", inputs.transfer, lambda found: [transfer.in_short(found)]),
+        ("Outside what is known.", inputs.surveyed, lambda found: [applicability.in_short(found)]),
+        ("Intervals.", inputs.calibrated, lambda found: [intervals.in_short(found)]),
+        ("Rain.", inputs.rain, lambda found: [rain.in_short(found)]),
+        ("Triple collocation.", inputs.triple, lambda found: [triple.in_short(found)]),
+        ("Explanation.", inputs.explanation, lambda found: [explanation.in_short(found)]),
+        ("Simulated truth.", inputs.truth, lambda found: [_at_one_km(found)]),
+    )
+    for lead, result, tell in parts:
+        with suppress(*INCOMPLETE):  # its own section says so
+            yield from ((lead, text) for text in (tell(result) if result else ()))
+
+
+def _at_one_km(scores: Sequence[FieldScore]) -> str:
+    told = "; ".join(f"{one.product} {one.rmse:.4f}" for one in scores)
+    within = scores[0].r_within
+    pattern = f". R within cells {signed(within, '.3f')}" if math.isfinite(within) else ""
+    return f"RMSE at 1 km in m³/m³: {told}{pattern}."
 
 
 def _number(value: Any) -> float:

@@ -1,7 +1,7 @@
 """A page of sections as one file that opens anywhere, without a network and without a script.
 
-Tables lie beside it as CSV, all of them as JSON too, and its figures as PNG. A page that is there, made of
-the same, stays.
+Tables lie beside it as CSV, all of them as JSON too, its figures as PNG and charts as SVG. A page that is
+there, made of the same, stays.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.reporting.content import Absent, Figure, Section
+from pipeline.reporting.content import Absent, Section
 from pipeline.work.staging import staged, whole, write_json
 
 TABLES, RECORD = "report.json", "made.json"
@@ -149,7 +149,10 @@ def write_page(page: Page, path: Path, made_of: str) -> ReportPage:
     content = page.rendered(path.stem)
     texts = {table.file: table.csv() for part in page.sections for table in part.tables()}
     blocks = [block for part in page.sections for block in part.blocks]
-    pictures = {f"{block.name}.png": block.png for block in blocks if isinstance(block, Figure)}
+    pictures: dict[str, bytes] = {}
+    for part in page.sections:
+        for figure in part.figures():
+            pictures |= figure.files
     folder = path.with_suffix("")
     result = ReportPage(
         path=path,

@@ -24,11 +24,12 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
-from gee.grids import WGS84
+from gee.catalog import WGS84
 from gee.layers import SOIL_MOISTURE
 from gee.target import OUTAGES
-from pipeline.figures.style import GREY, UNIT, headline, save, styled
-from pipeline.learning.train import MODELS, OVERALL
+from models.partitioned import OVERALL
+from pipeline.figures.style import GREY, UNIT, headline, save, save_chart, styled
+from pipeline.learning.train import MODELS
 from pipeline.reporting.content import period
 from pipeline.reporting.summaries import CubeSummary, Map, PredictionSummary
 from pipeline.reporting.verdicts import Score
@@ -46,12 +47,15 @@ LATTICE = 60  # places along an edge at which longitude and latitude are compute
 Pixels = NDArray[np.bool_]
 
 
-def png(figure: Figure) -> bytes:
-    """The figure as a file's content."""
+def drawn(figure: Figure, *, chart: bool = True) -> tuple[bytes, bytes]:
+    """A figure's PNG and, where it is a chart, its SVG; a map has none."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "figure.png"
-        save(figure, path)
-        return path.read_bytes()
+        home = Path(folder)
+        if chart:
+            save_chart(figure, home, "figure")
+            return (home / "figure.png").read_bytes(), (home / "figure.svg").read_bytes()
+        save(figure, home / "figure.png")
+        return (home / "figure.png").read_bytes(), b""
 
 
 @styled

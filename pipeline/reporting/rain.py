@@ -15,16 +15,20 @@ from pipeline.reporting.content import (
     Block,
     Column,
     Facts,
-    Figure,
     Folded,
-    Points,
     Row,
     Section,
     Table,
+    Value,
     Words,
+    bounded,
+    figures,
     listed,
+    notes,
     percent,
+    remarks,
     signed,
+    with_interval,
 )
 from pipeline.scores.families import named
 from pipeline.scores.medians import Median
@@ -57,8 +61,8 @@ RULES = {
 PICTURES = {
     "composite": (
         "Mean rain and mean change of soil moisture from 5 days before to 15 days after rain events.",
-        "Mean course around rain events: a line below the probe's answers too weakly, one that falls later "
-        "holds water too long; bands hold half of the events, and later days hold further rain.",
+        "Mean course around rain events: a line that rises less than the probe's gains too little, one that "
+        "falls later holds water too long; bands hold half of the events, and later days hold further rain.",
     ),
     "series": (
         "Series of soil moisture at a few stations with bars of rain from above.",
@@ -75,24 +79,21 @@ def section(found: RainResponse | None, again: str) -> Section:
         found: what ``pipeline.scores.rain.read`` gives.
         again: the command that makes it.
     """
-    return Section("rain", "Response to rain", tuple(_blocks(found, again)))
+    absent = Absent("The maps have not been held against rain.", again)
+    return Section.of("rain", "Response to rain", found, _blocks, absent)
 
 
-def _blocks(found: RainResponse | None, again: str) -> Iterator[Block]:
-    if found is None:
-        yield Absent("The maps have not been held against rain.", again)
-        return
+def _blocks(found: RainResponse) -> Iterator[Block]:
     counts = found.summary["counts"]
     if not found.responses:
         yield Words(found.notes[-1] if len(found.notes) == 1 else " ".join(found.notes), "No response.", True)
-        yield from _pictures(found)
+        yield from figures(found.pictures, PICTURES, "rain-")
         return
     yield Words(
         f"{counts['used']:,} rain events at {counts['stations_used']} of {counts['stations']} stations. An "
         f"event is {found.summary['rule']}; every product and the probe are read on the very same days."
     )
-    for number, text in enumerate(sentences(found)):
-        yield Words(text, "Beside the probe." if number == 0 else "", notable=True)
+    yield from remarks(sentences(found), "Beside the probe.")
     for name, caption, quantities, form in TABLES:
         yield _table(found, name, caption, quantities, form)
     yield Words(
@@ -103,8 +104,8 @@ def _blocks(found: RainResponse | None, again: str) -> Iterator[Block]:
         "by event: negative is nearer."
     )
     yield _fits(found)
-    yield from _pictures(found)
-    yield Points(tuple(("", note) for note in found.notes))
+    yield from figures(found.pictures, PICTURES, "rain-")
+    yield from notes(found.notes)
     rules = found.summary["settings"]["rules"]
     facts = [(RULES[name], "–" if value is None else f"{value:g}") for name, value in rules.items()]
     yield Folded("What counts as an event, a change and a dry-down", (Facts(tuple(facts)),))
@@ -125,9 +126,9 @@ def sentences(found: RainResponse) -> Iterator[str]:
     yield f"Soil moisture was higher after the event than before: {listed(wetter)} of {used:,} events."
     for name in _main(found):
         if told := found.of("change", name):
-            yield _beside_probe(told, ("more strongly", "more weakly"), "m³/m³", ".3f")
+            yield _beside_probe(told)
         if told := found.of("scale", name):
-            yield _beside_probe(told, ("more slowly", "faster"), "days", ".1f")
+            yield _beside_probe(told)
     for quantity, what in (("change", "change"), ("scale", "drying time scale")):
         told = found.of(quantity, DOWNSCALED)
         if told and told.beside_smap:
@@ -139,7 +140,7 @@ def in_short(found: RainResponse) -> str:
     told = found.of("change", DOWNSCALED)
     if told is None:
         return "No rain event could be used."
-    return _beside_probe(told, ("more strongly", "more weakly"), "m³/m³", ".3f")
+    return _beside_probe(told)
 
 
 def _main(found: RainResponse) -> list[str]:
@@ -147,22 +148,25 @@ def _main(found: RainResponse) -> list[str]:
     return [name for name in (DOWNSCALED, SMAP) if name in found.summary["products"]]
 
 
-def _beside_probe(told: Response, ways: tuple[str, str], unit: str, form: str) -> str:
-    """How a product's change or drying stands beside the probe's."""
-    verb = "answers to rain" if told.quantity == "change" else "dries"
+def _beside_probe(told: Response) -> str:
+    """How a product's change or drying stands beside the probe's; a change may well be a loss."""
+    wetter = told.quantity == "change"
+    verb = "gains over rain events" if wetter else "dries afterwards"
+    more, less, alike = ("more", "less", "as much") if wetter else ("more slowly", "faster", "as fast")
+    unit, form = ("m³/m³", ".3f") if wetter else ("days", ".1f")
     name, gap = named(told.product), told.difference
     if gap is None or not gap.n:
-        return f"Whether {name} {verb} as the probe does cannot be told: no event has both."
+        return f"Whether {name} {verb} {alike} as the probe cannot be told: no event has both."
     medians = (
         f"medians {signed(told.value.value, form)} and {signed(told.probe, form)} {unit} in {gap.n:,} events "
         f"at {gap.stations} stations"
     )
     if math.isnan(gap.lower):
-        return f"Whether {name} {verb} as the probe does is undecided, {gap.reason} ({medians})."
+        return f"Whether {name} {verb} {alike} as the probe is undecided, {gap.reason} ({medians})."
     interval = f"event by event {_interval(gap, form)} {unit}"
     if not gap.apart:
-        return f"{name} {verb} no differently from the probe as far as can be told: {interval} ({medians})."
-    return f"{name} {verb} {ways[0] if gap.value > 0 else ways[1]} than the probe: {interval} ({medians})."
+        return f"{name} {verb} {alike} as the probe, as far as can be told: {interval} ({medians})."
+    return f"{name} {verb} {more if gap.value > 0 else less} than the probe: {interval} ({medians})."
 
 
 def _beside_smap(gap: Median, what: str) -> str:
@@ -185,21 +189,18 @@ def _table(found: RainResponse, name: str, caption: str, quantities: tuple[str, 
         Column("product", "Product"),
         Column("events", "Events", ",d"),
         Column("stations", "Stations", ",d"),
-        Column("median", "Median of events", form, ("median_lower", "median_upper")),
-        Column(
-            "station_median", "Median of stations", form, ("station_median_lower", "station_median_upper")
-        ),
+        Column.measured("median", "Median of events", form),
+        Column.measured("station_median", "Median of stations", form),
         Column("probe", "The probe's", form),
-        Column("difference", "Less the probe's", f"+{form}", ("difference_lower", "difference_upper")),
+        Column.measured("difference", "Less the probe's", f"+{form}"),
     ]
     if any(one.beside_smap for one in found.responses):
-        ends = ("beside_smap_lower", "beside_smap_upper")
-        columns.append(Column("beside_smap", "Farther than SMAP", f"+{form}", ends))
-    return Table(name, caption, tuple(columns), tuple(rows), sortable=False)
+        columns.append(Column.measured("beside_smap", "Farther than SMAP", f"+{form}"))
+    return Table(name, caption, tuple(columns), tuple(rows))
 
 
 def _row(one: Response) -> Row:
-    row: dict[str, str | int | float | None] = {
+    row: dict[str, Value] = {
         "quantity": QUANTITIES[one.quantity][0], "product": named(one.product), "events": one.value.n,
         "stations": one.value.stations, "probe": one.probe,
     }  # fmt: skip
@@ -208,8 +209,7 @@ def _row(one: Response) -> Row:
         "beside_smap": one.beside_smap,
     }  # fmt: skip
     for key, told in parts.items():
-        value, lower, upper = (told.value, told.lower, told.upper) if told else (None, None, None)
-        row |= {key: value, f"{key}_lower": lower, f"{key}_upper": upper}
+        row |= bounded(key, told.value, told.lower, told.upper) if told else bounded(key, None, None, None)
     return row
 
 
@@ -234,16 +234,8 @@ def _fits(found: RainResponse) -> Table:
             Column("not", "Not fitted", prose=True),
         ),
         tuple(rows),
-        sortable=False,
     )
 
 
-def _pictures(found: RainResponse) -> Iterator[Figure]:
-    for name, (alt, caption) in PICTURES.items():
-        if name in found.pictures:
-            yield Figure(f"rain-{name}", found.pictures[name], alt, caption)
-
-
 def _interval(told: Median, form: str) -> str:
-    plus = form if form.startswith("+") else f"+{form}"
-    return f"{signed(told.value, plus)} [{signed(told.lower, plus)}, {signed(told.upper, plus)}]"
+    return with_interval(told.value, told.lower, told.upper, form if form.startswith("+") else f"+{form}")

@@ -20,13 +20,11 @@ def write_report(work: WorkDir, report: Report) -> ReportPage:
     """Write the report of a work directory, unless it is there, made of the same.
 
     Args:
-        work: with a plan; whatever else is missing, the report says so.
+        work: with a plan; whatever else is missing or damaged, the report says so.
         report: told what is done and the share of the whole.
 
     Raises:
-        ConfigError: the study cannot be read.
-        DataError: there is no plan, a part is damaged, or the report cannot be written.
-        ModelFileError: the model folder cannot be used.
+        DataError: there is no plan, it is damaged, or the report cannot be written.
     """
     report("report: comparing", 0.0)
     made_of = key(work, *template())

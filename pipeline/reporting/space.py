@@ -18,31 +18,40 @@ from pipeline.reporting.content import (
     Absent,
     Block,
     Column,
-    Figure,
     Folded,
-    Points,
-    Row,
     Section,
     Table,
     Words,
+    figures,
     listed,
+    notes,
     percent,
     signed,
+    with_interval,
 )
 from pipeline.scores import cellwise, outside, seams
 from pipeline.scores.spatial import Spatial
 
 MOST_NAMED = 3  # predictors in a sentence
+DAMPED = 0.995  # of the variance between cells; what is printed as 1.00 is not damped
 FIGURES = {
     "means": (
         "Six maps: seasonal means of SMAP, the downscaled map, rain and land surface temperature, elevation "
         "and clay, with three boxes.",
         "Seasonal means. (a) and (b) share their colours: the map should keep SMAP's large pattern, and what "
-        "it adds within a cell should look like the land in (d) to (f), not like noise.",
+        "it adds within a cell should look like the land in (d) to (f), not like noise. A grey band in (a) "
+        "is a row or column of SMAP's cells that Earth Engine's copy of it does not hold.",
     ),
     "zooms": (
         "The same six quantities enlarged in three boxes, a row each.",
         "The boxes enlarged. Look for edges in the downscaled map that none of the other columns has.",
+    ),
+    "day": (
+        "Maps of one day: SMAP, the stack, and where they were made the map corrected to SMAP, the width of "
+        "its interval and the dissimilarity to the training samples.",
+        "One day, that with most pixels nearest to the middle of the period. Look for SMAP's cells in what "
+        "should be smooth; where the interval is wide or pixels lie outside the area of applicability, the "
+        "map of the day says little.",
     ),
     "agreement": (
         "Maps of bias and RMSE of cells, and the cells' seasonal means as a scatter plot.",
@@ -73,22 +82,20 @@ def section(found: Spatial | None, again: str) -> Section:
         found: what ``pipeline.scores.spatial`` wrote; None where there is nothing.
         again: command that makes it.
     """
-    return Section("space", "In space", tuple(_blocks(found, again)))
+    absent = Absent("How the maps vary in space has not been looked at.", again)
+    return Section.of("space", "In space", found, _blocks, absent)
 
 
-def _blocks(found: Spatial | None, again: str) -> Iterator[Block]:
-    if found is None:
-        yield Absent("How the maps vary in space has not been looked at.", again)
-        return
+def _blocks(found: Spatial) -> Iterator[Block]:
     yield from _figure(found, "means")
     yield from _figure(found, "zooms")
     yield from _boxes(found)
+    yield from _figure(found, "day")
     yield from _agreement(found)
     yield from _spread(found)
     yield from _seams(found)
     yield from _outside(found)
-    if found.notes:
-        yield Points(tuple(("", note) for note in found.notes))
+    yield from notes(found.notes)
 
 
 def _boxes(found: Spatial) -> Iterator[Block]:
@@ -109,7 +116,7 @@ def _boxes(found: Spatial) -> Iterator[Block]:
     )  # fmt: skip
     keys = [column.key for column in columns]
     rows = tuple({key: getattr(box, key) for key in keys} for box in boxes)
-    yield Table("space-boxes", "Zoom boxes", columns, rows, sortable=False)
+    yield Table("space-boxes", "Zoom boxes", columns, rows)
 
 
 def _agreement(found: Spatial) -> Iterator[Block]:
@@ -122,8 +129,12 @@ def _agreement(found: Spatial) -> Iterator[Block]:
     yield Words(
         f"Averaged over SMAP's cells the map lies {_off(whole['bias'])}; RMSE {whole['rmse']:.4f} m³/m³, "
         f"R {signed(whole['r'], '.3f')}, and {percent(whole['close'])} of {whole['n']:,} cells and days lie "
-        f"within {cellwise.CLOSE} m³/m³. This is consistency, not accuracy: the model learnt from these very "
-        "values.",
+        f"within {cellwise.CLOSE} m³/m³. This is consistency, not accuracy: "
+        + (
+            "each day's map is corrected to these very values."
+            if found.summary["corrected"]
+            else "the model learnt from these very values."
+        ),
         "Does it give SMAP back?",
         notable=True,
     )
@@ -141,24 +152,26 @@ def _agreement(found: Spatial) -> Iterator[Block]:
     columns = (
         Column("partition", "Partition"),
         Column("month", "Month"),
-        Column("only", "Days"),
+        *((Column("only", "Days"),) if (table["only"] != "").any() else ()),
         Column("n", "Cells and days", ",d"),
         Column("bias", "Bias (m³/m³)", "+.4f"),
         Column("rmse", "RMSE (m³/m³)", ".4f"),
         Column("r", "R", ".3f"),
         Column("r_space", "R in space", ".3f"),
         Column("r_time", "R in time", ".3f"),
-        Column("close", f"Within {cellwise.CLOSE}", "%"),
+        Column("close", f"Within {cellwise.CLOSE} m³/m³", "%"),
     )
-    yield _table("space-agreement", "The map averaged over SMAP's cells, beside SMAP", columns, table)
+    caption = "The map averaged over SMAP's cells, beside SMAP"
+    yield Table.of("space-agreement", caption, columns, _months(table))
     if "cells" in found.tables:
         by_cell = (
             Column("cell", "Cell", code=True), Column("partition", "Partition"), Column("n", "Days", ",d"),
-            Column("valid", "Valid", "%"), Column("smap", "SMAP", ".3f"), Column("map", "Map", ".3f"),
+            Column("valid", "Valid", "%"), Column("smap", "SMAP (m³/m³)", ".3f"),
+            Column("map", "Map (m³/m³)", ".3f"),
             Column("bias", "Bias (m³/m³)", "+.4f"), Column("rmse", "RMSE (m³/m³)", ".4f"),
             Column("r", "R", ".3f"),
         )  # fmt: skip
-        cellwide = _table("space-cells", "Cell by cell", by_cell, found.tables["cells"])
+        cellwide = Table.of("space-cells", "Cell by cell", by_cell, found.tables["cells"])
         yield Folded("Cell by cell", (cellwide,))
 
 
@@ -171,7 +184,7 @@ def _spread(found: Spatial) -> Iterator[Block]:
         f"{percent(whole['share'])} of the map's variance lies within cells (standard deviation "
         f"{whole['within']:.4f} m³/m³, between cells {whole['between']:.4f}). Between cells the map has "
         f"{whole['ratio']:.2f} times SMAP's variance"
-        + (": it is damped." if whole["ratio"] < 1 else ".")
+        + (": it is damped." if whole["ratio"] < DAMPED else ".")
         + _pattern(found.summary["truth"]),
         "How much is added?",
         notable=True,
@@ -183,12 +196,12 @@ def _spread(found: Spatial) -> Iterator[Block]:
         Column("days", "Days", ",d"),
         Column("cells", "Cells", ",d"),
         Column("within", "Within cells (m³/m³)", ".4f"),
-        Column("between", "Between cells", ".4f"),
-        Column("smap", "Between cells, SMAP", ".4f"),
+        Column("between", "Between cells (m³/m³)", ".4f"),
+        Column("smap", "Between cells, SMAP (m³/m³)", ".4f"),
         Column("share", "Variance within", "%"),
         Column("ratio", "Map's variance / SMAP's", ".2f"),
     )
-    yield _table("space-spread", "Standard deviations within and between cells", columns, table)
+    yield Table.of("space-spread", "Standard deviations within and between cells", columns, _months(table))
 
 
 def _pattern(truth: list[Mapping[str, Any]]) -> str:
@@ -217,36 +230,40 @@ def _seams(found: Spatial) -> Iterator[Block]:
         "partition is too narrow for such a line and are left out. The definition is gee-smap's own."
     )
     yield from _figure(found, "seams")
+    named_first = Column("field", "Field"), Column("border", "Border")
+    counted = Column("pairs", "Pairs", ",d"), Column("stretches", "Stretches", ",d")
+    ratio = Column.measured("ratio", "Ratio", ".2f")
     columns = (
-        Column("field", "Field"),
-        Column("border", "Border"),
-        Column("pairs", "Pairs", ",d"),
-        Column("stretches", "Stretches", ",d"),
-        Column("step", "Step", ".4g"),
-        Column("inside", "Beside", ".4g"),
-        Column("ratio", "Ratio", ".2f", ("ratio_lower", "ratio_upper")),
-        Column("upward", "Step to the second", "+.4f"),
-        Column("unexplained", "Not explained", "+.4f", ("unexplained_lower", "unexplained_upper")),
+        *named_first,
         Column("verdict", "Verdict"),
+        ratio,
+        Column.measured("unexplained", "Not explained", "+.4f"),
+        Column("step", "Step", ".4f"),
+        Column("inside", "Beside", ".4f"),
+        Column("upward", "Step to the second", "+.4f"),
+        *counted,
     )
     named = table["field"].map(lambda name: MOISTURES.get(name) or title_of(name))
     own = table.assign(field=named)[table["field"].isin(MOISTURES)]
-    yield _table("space-seams", "Soil moisture (m³/m³): steps across borders, 95 % intervals", columns, own)
+    yield Table.of("space-seams", "Soil moisture (m³/m³): steps across borders, 95 % intervals", columns, own)
     others = table.assign(field=named)[~table["field"].isin(MOISTURES)]
     if len(others):
-        plain = tuple(column for column in columns if column.key not in ("unexplained", "verdict"))
-        held = _table("space-seams-predictors", "Predictors, in their own units", plain, others)
+        plain = (
+            *named_first,
+            ratio,
+            Column("step", "Step", ".4g"),
+            Column("inside", "Beside", ".4g"),
+            Column("upward", "Step to the second", "+.4g"),
+            *counted,
+        )
+        held = Table.of("space-seams-predictors", "Predictors, in their own units", plain, others)
         yield Folded("Steps of the predictors", (held,))
 
 
 def _seam_sentence(whole: Mapping[str, Any], table: pd.DataFrame) -> str:
-    interval = (
-        f" [{whole['ratio_lower']:.2f}, {whole['ratio_upper']:.2f}]"
-        if math.isfinite(whole["ratio_lower"])
-        else ""
-    )
     step = f"The mean step across borders is {whole['step']:.4f} m³/m³"
-    ratio = f"{whole['ratio']:.2f} times that beside them{interval}"
+    times = with_interval(whole["ratio"], whole["ratio_lower"], whole["ratio_upper"], ".2f")
+    ratio = f"{times} times that beside them"
     explained = (
         "more than the predictors' own steps explain: partitions show in the map."
         if math.isfinite(whole["unexplained_lower"])
@@ -298,30 +315,20 @@ def _outside(found: Spatial) -> Iterator[Block]:
     )
     table = table.assign(predictor=table["predictor"].map(title_of))
     every, rest = table.loc[every.index], table.drop(index=every.index)
-    yield _table("space-outside", "Share of pixels and days outside the range of training", columns, every)
+    yield Table.of("space-outside", "Share of pixels and days outside the range of training", columns, every)
     if len(rest):
         monthly = (*columns[:2], Column("month", "Month"), *columns[2:])
-        held = _table("space-outside-all", "The same by partition and month", monthly, rest)
+        held = Table.of("space-outside-all", "The same by partition and month", monthly, rest)
         yield Folded("By partition and month", (held,))
 
 
 def _figure(found: Spatial, name: str) -> Iterator[Block]:
-    if name in found.figures:
-        alt, caption = FIGURES[name]
-        yield Figure(f"space-{name}", found.figures[name], alt, caption)
+    return figures(found.pictures, {name: FIGURES[name]}, "space-")
 
 
-def _table(name: str, caption: str, columns: tuple[Column, ...], table: pd.DataFrame) -> Table:
-    rows = table.astype(object).where(table.notna(), None).to_dict(orient="records")
-    return Table(name, caption, columns, tuple(_row(row) for row in rows))
-
-
-def _row(row: Mapping[Any, Any]) -> Row:
-    """A row with numbers of Python's own, so that counts that a gap made floats are counts again."""
-    counts = ("n", "cells", "days", "pairs", "stretches", "pixels", "pixel_days")
-    return {
-        str(key): int(value) if key in counts and value is not None else value for key, value in row.items()
-    }
+def _months(table: pd.DataFrame) -> pd.DataFrame:
+    """Without the rows of the only month, which are those of all days again."""
+    return table if table["month"].nunique() > 2 else table[table["month"] == cellwise.ALL]
 
 
 def _first(table: pd.DataFrame | None, **wanted: str) -> Mapping[str, Any] | None:

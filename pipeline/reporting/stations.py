@@ -20,14 +20,17 @@ from pipeline.reporting.content import (
     Absent,
     Block,
     Column,
-    Figure,
     Folded,
-    Points,
     Row,
     Section,
     Table,
     Words,
+    bounded,
+    ends,
+    figures,
+    notes,
     period,
+    remarks,
     signed,
 )
 from pipeline.scores.stations import BETTER, METRICS, R_TARGET, UBRMSE_TARGET, VERDICTS
@@ -61,8 +64,8 @@ FIGURES: Mapping[str, tuple[str, str]] = {
     ),
     "series": (
         "Series of a few stations: in situ, SMAP, the downscaled map and the range of the other products.",
-        "Stations of the highest, the median and the lowest R: look at whether the downscaled line follows "
-        "the dots where SMAP's dashed line does not.",
+        "Stations of the highest, the median and the lowest R, and of most pairs: look at whether the "
+        "downscaled line follows the dots where SMAP's dashed line does not.",
     ),
     "map": (
         "Map of the stations coloured by R and by ubRMSE of the downscaled map.",
@@ -83,13 +86,11 @@ def section(found: ValidationResult | None, again: str) -> Section:
         found: what ``validate`` wrote, if anything.
         again: the command that runs the study.
     """
-    return Section("stations", "At stations", tuple(_blocks(found, again)))
+    absent = Absent("The map has not been held against in-situ soil moisture.", again)
+    return Section.of("stations", "At stations", found, _blocks, absent)
 
 
-def _blocks(found: ValidationResult | None, again: str) -> Iterator[Block]:
-    if found is None:
-        yield Absent("The map has not been held against in-situ soil moisture.", again)
-        return
+def _blocks(found: ValidationResult) -> Iterator[Block]:
     summary = found.summary
     pairs, counts = summary["pairs"], summary["stations"]
     days = period(*(dt.date.fromisoformat(pairs[end]) for end in ("first_date", "last_date")))
@@ -99,16 +100,13 @@ def _blocks(found: ValidationResult | None, again: str) -> Iterator[Block]:
         "on the very same pairs."
     )
     yield Words(_caveat(found), "What a probe can tell.")
-    for number, text in enumerate(verdicts.at_stations(summary)):
-        yield Words(text, "Beside SMAP." if number == 0 else "", notable=True)
-    for number, text in enumerate(verdicts.in_strata(found.strata, summary)):
-        yield Words(text, "Where it gains and where not." if number == 0 else "", notable=True)
+    yield from remarks(verdicts.at_stations(summary), "Beside SMAP.")
+    yield from remarks(verdicts.in_strata(found.strata, summary), "Where it gains and where not.")
     yield _summary_table(found)
     if found.baseline is not None and len(found.products) > 1:
         yield _difference_table(found)
-    for name, (alt, caption) in FIGURES.items():
-        if (path := found.paths.get(f"{name}.png")) is not None:
-            yield Figure(f"stations-{name}", path.read_bytes(), alt, caption)
+    drawn = {name: path for name, path in found.paths.items() if path.suffix in (".png", ".svg")}
+    yield from figures({name: path.read_bytes() for name, path in drawn.items()}, FIGURES, "stations-")
     if len(found.strata):
         yield _strata_table(found)
         yield Words(
@@ -117,7 +115,7 @@ def _blocks(found: ValidationResult | None, again: str) -> Iterator[Block]:
             "own values, so the probe's errors alone make every product look too wet among dry days and too "
             "dry among wet ones."
         )
-    yield Points(tuple(("", note) for note in summary["notes"]))
+    yield from notes(summary["notes"])
     yield Folded("All pairs together", (_pooled_table(found),))
     if len(found.strata):
         yield Folded("Strata, all products", (_strata_products(found),))
@@ -146,19 +144,19 @@ def _summary_table(found: ValidationResult) -> Table:
         row: dict[str, Any] = {"product": found.title(name), "stations": across[name]["rmse"]["n"]}
         for metric in METRICS:
             one = across[name][metric]
-            row |= {metric: one["median"], f"{metric}_lower": one["lower"], f"{metric}_upper": one["upper"]}
+            row |= bounded(metric, one["median"], one["lower"], one["upper"])
             row |= {f"{metric}_q25": one["q25"], f"{metric}_q75": one["q75"], f"{metric}_stations": one["n"]}
             row[f"{metric}_iqr"] = _range(one["q25"], one["q75"], FORMS.get(metric, ".3f"))
         for key in ("r_above", "ubrmse_below"):
             each = across[name][key]
-            row |= {key: each["share"], f"{key}_lower": each["lower"], f"{key}_upper": each["upper"]}
+            row |= bounded(key, each["share"], each["lower"], each["upper"])
         rows.append(row)
     known = [metric for metric in METRICS if any(math.isfinite(float(str(row[metric]))) for row in rows)]
     columns = [
         column
         for metric in known
         for column in (
-            Column(metric, _heading(metric), FORMS.get(metric, ".3f"), _ends(metric)),
+            _column(metric, metric),
             *((Column(f"{metric}_iqr", "Quartiles"),) if metric in ("r", "ubrmse") else ()),
         )
     ]
@@ -184,14 +182,14 @@ def _difference_table(found: ValidationResult) -> Table:
         row: dict[str, Any] = {"product": found.title(name)}
         for metric in BETTER:
             one = each[metric]
-            row |= {metric: one["median"], f"{metric}_lower": one["lower"], f"{metric}_upper": one["upper"]}
+            row |= bounded(metric, one["median"], one["lower"], one["upper"])
             row |= {f"{metric}_{verdict}": one[verdict] for verdict in VERDICTS}
         rows.append(row)
     columns = [
         column
         for metric in ("r", "r_anomaly", "ubrmse", "abs_bias")
         for column in (
-            Column(metric, _heading(metric), _signed(metric), _ends(metric)),
+            Column.measured(metric, _heading(metric), _signed(metric)),
             Column(f"{metric}_improved", "Improved", ",d"),
             Column(f"{metric}_worsened", "Worsened", ",d"),
         )
@@ -213,7 +211,7 @@ def _pooled_table(found: ValidationResult) -> Table:
         (
             Column("product", "Product"),
             Column("n", "Pairs", ",d"),
-            *(Column(each, _heading(each), FORMS.get(each, ".3f"), _ends(each)) for each in metrics),
+            *(_column(each, each) for each in metrics),
         ),
         tuple({"product": found.title(name), **found.summary["pooled"][name]} for name in found.products),
     )
@@ -224,14 +222,15 @@ def _strata_table(found: ValidationResult) -> Table:
     baseline, fine = found.baseline, found.title(DOWNSCALED)
     rows: list[Row] = []
     for _, part in found.strata.groupby(["kind", "stratum"], sort=False):
-        own = {one["product"]: one for one in _rows(part)}
+        own = {one["product"]: one for one in part.to_dict("records")}
         mine = own[DOWNSCALED]
         row: dict[str, Any] = {"kind": STRATA.get(str(mine["kind"]), mine["kind"])}
         row |= {key: mine[key] for key in ("stratum", "stations", "too_few", "pairs")}
         for name in (DOWNSCALED, baseline):
             if name is not None:
                 row |= {f"{name}_{key}": own[name][key] for key in ("r", "ubrmse")}
-        row |= {key: value for key, value in mine.items() if key.startswith(("r_diff", "ubrmse_diff"))}
+        for key in ("r_difference", "ubrmse_difference"):
+            row |= {each: mine.get(each) for each in (key, *ends(key))}
         rows.append(row)
     columns: list[Column] = []
     for metric, form in (("r", ".3f"), ("ubrmse", ".4f")):
@@ -239,7 +238,7 @@ def _strata_table(found: ValidationResult) -> Table:
         if baseline is not None:
             columns.append(Column(f"{baseline}_{metric}", f"{LABELS[metric]}, {found.title(baseline)}", form))
             column = f"{metric}_difference"
-            columns.append(Column(column, "Difference", f"+{form}", _ends(column)))
+            columns.append(Column.measured(column, "Difference", f"+{form}"))
     return Table(
         "strata",
         "Within strata: medians over stations, and their paired difference with its interval",
@@ -261,7 +260,7 @@ def _strata_products(found: ValidationResult) -> Table:
         kind=found.strata["kind"].map(lambda kind: STRATA.get(kind, kind)),
         product=found.strata["product"].map(found.title),
     )
-    return Table(
+    return Table.of(
         "strata-products",
         "Within strata, every product: medians over stations with their intervals",
         (
@@ -269,9 +268,9 @@ def _strata_products(found: ValidationResult) -> Table:
             Column("stratum", "Stratum"),
             Column("product", "Product"),
             Column("stations", "Stations", ",d"),
-            *(Column(each, _heading(each), FORMS.get(each, ".3f"), _ends(each)) for each in metrics),
+            *(_column(each, each) for each in metrics),
         ),
-        _rows(table),
+        table,
     )
 
 
@@ -279,15 +278,12 @@ def _station_table(found: ValidationResult, product: str) -> Table:
     """The stations' scores of a product, with what they are beside the baseline."""
     table, against = found.stations, f"{product}-{found.baseline}"
     metrics = [each for each in METRICS if table[f"{product}_{each}"].notna().any()]
-    columns = [
-        Column(f"{product}_{each}", _heading(each), FORMS.get(each, ".3f"), _ends(f"{product}_{each}"))
-        for each in metrics
-    ]
+    columns = [_column(f"{product}_{each}", each) for each in metrics]
     if f"{against}_r" in table:
         minus = f"minus {found.title(str(found.baseline))}"
         for each in ("r", "ubrmse"):
             key = f"{against}_{each}"
-            columns.append(Column(key, f"{LABELS[each]} {minus}", _signed(each), _ends(key)))
+            columns.append(Column.measured(key, f"{LABELS[each]} {minus}", _signed(each)))
             columns.append(Column(f"{key}_verdict", "which is"))
     about = [
         Column("station", "Station"),
@@ -302,21 +298,20 @@ def _station_table(found: ValidationResult, product: str) -> Table:
     name = "stations" if product == DOWNSCALED else f"stations-{product}"
     if product != DOWNSCALED:
         about = [one for one in about if one.key in ("station", "n")]
-    return Table(
+    return Table.of(
         name,
         f"{found.title(product)}, station by station, with intervals",
         (*about, *columns, *left),
-        _rows(shown),
+        shown,
     )
-
-
-def _rows(table: pd.DataFrame) -> tuple[Row, ...]:
-    rows = table.astype(object).where(table.notna(), None).to_dict(orient="records")
-    return tuple({str(name): value for name, value in row.items()} for row in rows)
 
 
 def _known(table: pd.DataFrame, column: str) -> bool:
     return column in table and bool(table[column].notna().any())
+
+
+def _column(key: str, metric: str) -> Column:
+    return Column.measured(key, _heading(metric), FORMS.get(metric, ".3f"))
 
 
 def _heading(metric: str) -> str:
@@ -325,10 +320,6 @@ def _heading(metric: str) -> str:
 
 def _signed(metric: str) -> str:
     return f"+{FORMS.get(metric, '.3f').strip('+')}"
-
-
-def _ends(column: str) -> tuple[str, str]:
-    return f"{column}_lower", f"{column}_upper"
 
 
 def _range(low: float, high: float, form: str) -> str:

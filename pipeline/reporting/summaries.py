@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from gee.landcover import CLASSES, FRACTIONS
-from gee.predictors import DYNAMIC, STATIC
+from gee.predictors import EVERY
 from gee.target import OUTAGE
 from pipeline.cubes.cube import open_cube
 from pipeline.cubes.layout import SIDE, slabs
@@ -31,7 +31,7 @@ from pipeline.errors import DataError
 from pipeline.maps.blocks import SM
 from pipeline.progress import Report
 
-FIXED = tuple(name for name in STATIC if name not in ("lc", "land"))
+FIXED = tuple(name for name in EVERY.static if name not in ("lc", "land"))
 BAND = (0.1, 0.9)  # of the pixels of a day, drawn around their mean
 Mask = NDArray[np.bool_]
 Codes = NDArray[np.int8]
@@ -175,14 +175,17 @@ def of_cube(path: Path, report: Report) -> CubeSummary:
     pixel_km2 = abs(resolution.x * resolution.y) / 1e6
     wanted = xr.DataArray(land, dims=("y", "x")).chunk({"y": SIDE, "x": SIDE})
     gaps = []
-    for number, name in enumerate(DYNAMIC):
-        report(f"gaps: {name}", number / len(DYNAMIC))
+    moving = [name for name in EVERY.dynamic if name in cube]
+    for number, name in enumerate(moving):
+        report(f"gaps: {name}", number / len(moving))
         missing = (cube[name].isnull() & wanted).sum(("y", "x")).to_numpy()  # noqa: PD003  (xarray's)
         gaps.append(_gaps(name, days, missing, int(land.sum())))
     shares = {code: cube[name].to_numpy() for code, name in zip(CLASSES, FRACTIONS, strict=True)}
     known = region & np.all([np.isfinite(share) for share in shares.values()], axis=0)
     lacking = {
-        name: float(np.isnan(cube[name].to_numpy()[land]).mean()) if land.any() else 0.0 for name in FIXED
+        name: float(np.isnan(cube[name].to_numpy()[land]).mean()) if land.any() else 0.0
+        for name in FIXED
+        if name in cube
     }
     return CubeSummary(
         days=days,

@@ -6,6 +6,7 @@ import math
 import shlex
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,20 @@ from gee.recipe import PAPER, RECOMMENDED
 from gee.target import in_outage
 from pipeline.figures.predictor_maps import ANHUI_KM2, PAPER_SHARES
 from pipeline.planning import SMAP_BINS
-from pipeline.reporting import ablation, explanation, judging, plots, rain, space, stations, triple
+from pipeline.reporting import (
+    ablation,
+    applicability,
+    explanation,
+    fusion,
+    intervals,
+    judging,
+    plots,
+    rain,
+    space,
+    stations,
+    transfer,
+    triple,
+)
 from pipeline.reporting.content import (
     Absent,
     Block,
@@ -45,26 +59,54 @@ def sections(inputs: Inputs) -> tuple[Section, ...]:
     """The whole report."""
     work = f"--workdir {shlex.quote(inputs.name)}"
     again, validate = f"gee-smap run {work}", f"gee-smap validate {work} --insitu FILE"
-    return (
-        Section("short", "In short", (Points(tuple(_in_short(inputs))),)),
+    parts = (
         Section("done", "What was done", tuple(_done(inputs))),
         judging.held_out(inputs, again),
+        fusion.section(inputs.fusions, again),
         ablation.section(inputs.ablation, f"gee-smap ablate {work}"),
-        Section("maps", "The map", tuple(_maps(inputs, again))),
+        transfer.section(inputs.transfer, f"gee-smap transfer {work}"),
+        Section.of(
+            "maps",
+            "The map",
+            inputs.prediction,
+            lambda found: _maps(inputs, found, again),
+            Absent("Soil moisture has not been predicted yet, or not to the end.", again),
+        ),
         space.section(inputs.spatial, f"gee-smap describe {work}"),
+        applicability.section(inputs.surveyed, again),
+        intervals.section(inputs.calibrated, again, inputs.covered, again),
         stations.section(inputs.validation, validate),
         rain.section(inputs.rain, f"{validate} --rain"),
         triple.section(inputs.triple, f"{validate} --product NAME=SOURCE --triplet sm,insitu,NAME"),
         judging.truth(inputs, again),
-        Section("data", "Predictors and land cover", tuple(_data(inputs, again))),
+        Section.of(
+            "data",
+            "Predictors and land cover",
+            inputs.cube,
+            _data,
+            Absent("The predictors have not been put together yet: there is no cube.", again),
+        ),
         judging.model(inputs),
         explanation.section(inputs.explanation, f"gee-smap explain {work}"),
         Section("provenance", "Provenance", tuple(_provenance(inputs, again))),
         Section("again", "How to run it again", tuple(_again(inputs, again))),
     )
+    lacking = [part.title for part in parts if part.id in inputs.damaged]
+    return (
+        Section("short", "In short", (Points(tuple(_in_short(inputs, lacking))),)),
+        *(_lacking(part, inputs.damaged.get(part.id), again) for part in parts),
+    )
 
 
-def _in_short(inputs: Inputs) -> Iterator[tuple[str, str]]:
+def _lacking(section: Section, reason: str | None, again: str) -> Section:
+    """A section whose part is damaged, with the reason where the part would be called absent."""
+    if reason is None:
+        return section
+    rest = [block for block in section.blocks if not isinstance(block, Absent)]
+    return replace(section, blocks=(Absent(f"{reason[0].upper()}{reason[1:]}.", again), *rest))
+
+
+def _in_short(inputs: Inputs, lacking: list[str]) -> Iterator[tuple[str, str]]:
     manifest, found = inputs.manifest, inputs.prediction
     what = (
         f"Surface soil moisture day by day at 1 km in {listed(list(manifest.places), 3)} "
@@ -77,6 +119,9 @@ def _in_short(inputs: Inputs) -> Iterator[tuple[str, str]]:
         told = f"{found.values:,} values of {found.pixels:,} pixels on {len(found.days)} days{land}"
         yield "Map.", f"{told}; the mean of all pixels' means is {found.overall:.3f} m³/m³."
     yield from judging.in_short(inputs)
+    if lacking:
+        names = listed([f"“{title}”" for title in lacking])
+        yield "Damaged.", f"Files cannot be read, so something is missing under {names}; each says why."
 
 
 def _valued(cube: CubeSummary, found: PredictionSummary) -> float:
@@ -161,31 +206,31 @@ def _done(inputs: Inputs) -> Iterator[Block]:
         yield Absent("The study's text is missing: study.toml is not in the work directory.")
 
 
-def _maps(inputs: Inputs, again: str) -> Iterator[Block]:
-    found, cube = inputs.prediction, inputs.cube
-    if found is None:
-        yield Absent("Soil moisture has not been predicted yet, or not to the end.", again)
-        return
+def _maps(inputs: Inputs, found: PredictionSummary, again: str) -> Iterator[Block]:
+    cube = inputs.cube
     if not found.pixels:
         yield Absent("The map holds no value at all: every land pixel lacks the predictors of every day.")
         return
     simulated = found.simulated or inputs.manifest.simulated
     low, high = np.nanquantile(found.mean, (0.05, 0.95))
+    png, _ = plots.drawn(plots.moisture_map(found, cube, simulated=simulated), chart=False)
     yield Figure(
         "moisture-map",
-        plots.png(plots.moisture_map(found, cube, simulated=simulated)),
+        png,
         f"Two maps at 1 km: mean soil moisture of the period, {low:.3f} to {high:.3f} m³/m³ in 90 % of the "
         "pixels, and its standard deviation over days.",
         "Mean and variability of the period. In (a) violet is wet and yellow dry; an edge that follows a "
         "partition's border or a 9 km cell is made by the method, not by the land.",
     )
+    png, svg = plots.drawn(plots.moisture_days(found, simulated=simulated))
     yield Figure(
         "moisture-days",
-        plots.png(plots.moisture_days(found, simulated=simulated)),
+        png,
         f"Line of the region's mean soil moisture by day, between {found.daily['mean'].min():.3f} and "
         f"{found.daily['mean'].max():.3f} m³/m³, with the range of 80 % of the pixels.",
         "The region by day: rain shows as a rise within a day or two and a slow fall after it; a jump of all "
         "pixels at once is more likely a source that failed.",
+        svg,
     )
     few, many = (int(getattr(found.counts[found.counts > 0], name)()) for name in ("min", "max"))
     yield Words(
@@ -230,11 +275,7 @@ def _partition_table(inputs: Inputs, cube: CubeSummary, found: PredictionSummary
     )
 
 
-def _data(inputs: Inputs, again: str) -> Iterator[Block]:
-    cube = inputs.cube
-    if cube is None:
-        yield Absent("The predictors have not been put together yet: there is no cube.", again)
-        return
+def _data(cube: CubeSummary) -> Iterator[Block]:
     yield Words(
         "A predictor that is missing is left to the model, which has learnt what to do without it; where a "
         "month lacks much, its map rests on the others."
@@ -426,4 +467,7 @@ def _again(inputs: Inputs, again: str) -> Iterator[Block]:
         yield Listing(
             f'import xarray as xr\n\nsm = xr.open_zarr({store!r}, consolidated=False)["sm"]', "In Python"
         )
-    yield Words("Every table of this page, with all digits, is a CSV file in the folder report beside it.")
+    yield Words(
+        f"Every table of this page, with all digits, is a CSV file in the folder {inputs.work.report.stem} "
+        "beside it, all of them together are report.json, every figure is a PNG and every chart an SVG too."
+    )

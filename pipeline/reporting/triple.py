@@ -13,25 +13,35 @@ from pipeline.reporting.content import (
     Absent,
     Block,
     Column,
-    Figure,
     Folded,
-    Points,
     Row,
     Section,
     Table,
+    Value,
     Words,
+    bounded,
+    figures,
     listed,
-    signed,
+    notes,
+    remarks,
+    with_interval,
 )
 from pipeline.scores.families import named
 from pipeline.scores.medians import Median
 from pipeline.scores.triple import MEASURES, TripleCollocation
 
+PICTURES = {
+    "triple": (
+        "Error, signal to noise and correlation with the truth of three products at each station.",
+        "Each dot is a station with its interval, boxes hold half of the stations: low errors and a high "
+        "R are good. A line of signal to noise that ends at the top has no upper end.",
+    ),
+}
 COLUMNS = (
-    Column("error", "Error (m³/m³)", ".3f", ("error_lower", "error_upper")),
-    Column("snr_db", "Signal to noise (dB)", ".1f", ("snr_db_lower", "snr_db_upper")),
-    Column("r", "R with the truth", ".3f", ("r_lower", "r_upper")),
-    Column("beta", "Scaled by", ".2f", ("beta_lower", "beta_upper")),
+    Column.measured("error", "Error (m³/m³)", ".3f"),
+    Column.measured("snr_db", "Signal to noise (dB)", ".1f"),
+    Column.measured("r", "R with the truth", ".3f"),
+    Column.measured("beta", "Scaled by", ".2f"),
 )
 
 
@@ -42,13 +52,11 @@ def section(found: TripleCollocation | None, again: str) -> Section:
         found: what ``pipeline.scores.triple.read`` gives.
         again: the command that makes it.
     """
-    return Section("triple", "Errors by triple collocation", tuple(_blocks(found, again)))
+    absent = Absent("No three products have been held against each other.", again)
+    return Section.of("triple", "Errors by triple collocation", found, _blocks, absent)
 
 
-def _blocks(found: TripleCollocation | None, again: str) -> Iterator[Block]:
-    if found is None:
-        yield Absent("No three products have been held against each other.", again)
-        return
+def _blocks(found: TripleCollocation) -> Iterator[Block]:
     if found.refused:
         yield Words(f"{found.refused[0].upper()}{found.refused[1:]}.", "Not computed.", notable=True)
         return
@@ -60,19 +68,11 @@ def _blocks(found: TripleCollocation | None, again: str) -> Iterator[Block]:
         "has to be taken for the truth. It is the random error alone, without bias; what a probe measures of "
         "its few centimetres but not of the square kilometre counts as the probe's."
     )
-    for number, text in enumerate(sentences(found)):
-        yield Words(text, "What it shows." if number == 0 else "", notable=True)
+    yield from remarks(sentences(found), "What it shows.")
     if found.across:
         yield _medians(found)
-    if found.picture:
-        yield Figure(
-            "triple",
-            found.picture,
-            "Error, signal to noise and correlation with the truth of three products at each station.",
-            "Each dot is a station with its interval, boxes hold half of the stations: low errors and a high "
-            "R are good. A line of signal to noise that ends at the top has no upper end.",
-        )
-    yield Points(tuple(("", note) for note in found.notes))
+    yield from figures(found.pictures, PICTURES)
+    yield from notes(found.notes)
     yield Folded("Station by station", (_stations(found),))
 
 
@@ -85,14 +85,11 @@ def sentences(found: TripleCollocation) -> Iterator[str]:
     if not found.across:
         yield "No station has errors of all three products, so nothing can be said over stations."
         return
-    medians = [
-        f"{named(name)} {signed(told['error'].value, '.3f')}{_ends(told['error'], '.3f')}"
-        for name, told in found.across.items()
-    ]
+    medians = [f"{named(name)} {_interval(told['error'], '.3f')}" for name, told in found.across.items()]
     n = next(iter(found.across.values()))["error"].stations
     yield f"Median error over {n} station{'s' if n > 1 else ''}: {listed(medians)} m³/m³."
     for (first, second), gap in found.differences.items():
-        told = f"{signed(gap.value, '+.3f')}{_ends(gap, '+.3f')} m³/m³, station by station"
+        told = f"{_interval(gap, '+.3f')} m³/m³, station by station"
         if math.isnan(gap.lower):
             yield f"Whether {named(first)} and {named(second)} differ in error is undecided: {gap.reason}."
         elif gap.apart:
@@ -110,10 +107,10 @@ def in_short(found: TripleCollocation) -> str:
 def _medians(found: TripleCollocation) -> Table:
     rows: list[Row] = []
     for name, told in found.across.items():
-        row: dict[str, str | int | float | None] = {"product": named(name), "stations": told["error"].n}
+        row: dict[str, Value] = {"product": named(name), "stations": told["error"].n}
         for measure in MEASURES:
             one = told[measure]
-            row |= {measure: one.value, f"{measure}_lower": one.lower, f"{measure}_upper": one.upper}
+            row |= bounded(measure, one.value, one.lower, one.upper)
         rows.append(row)
     percent = 100 * found.summary["settings"]["confidence"]
     return Table(
@@ -121,7 +118,6 @@ def _medians(found: TripleCollocation) -> Table:
         f"Medians over stations with {percent:g} % intervals; errors scaled to {named(found.products[0])}",
         (Column("product", "Product"), Column("stations", "Stations", ",d"), *COLUMNS),
         tuple(rows),
-        sortable=False,
     )
 
 
@@ -147,5 +143,5 @@ def _stations(found: TripleCollocation) -> Table:
     )
 
 
-def _ends(told: Median, form: str) -> str:
-    return "" if math.isnan(told.lower) else f" [{signed(told.lower, form)}, {signed(told.upper, form)}]"
+def _interval(told: Median, form: str) -> str:
+    return with_interval(told.value, told.lower, told.upper, form)

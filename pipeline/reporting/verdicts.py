@@ -14,15 +14,17 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from models.partitioned import WP
-from pipeline.reporting.content import Row, listed, signed
+from models.learners import DEFAULT_LEARNERS
+from models.partitioned import STACK, WP
+from pipeline.reporting.content import Row, listed, signed, with_interval
 from pipeline.scores.stations import BETTER
 from pipeline.scores.truth import FieldScore
-from pipeline.tables.titles import DOWNSCALED
+from pipeline.tables.titles import DOWNSCALED, WHOLE, title
 
-STACK = "stack"
 DIGITS = 4  # of RMSE, m³/m³, in sentences and tables
 UNIT = "m³/m³"
+PARTS = frozenset(title(name) for name in (*(one.name for one in DEFAULT_LEARNERS), WHOLE))
+"""Titles of what a stack is made of or stands beside."""
 Outcome = Literal["better", "lower", "equal", "higher", "worse"]
 """Of the stack's RMSE beside another's: better and worse where the intervals lie apart."""
 
@@ -255,10 +257,10 @@ def at_stations(summary: Mapping[str, Any]) -> Iterator[str]:
     if others:
         parts = [
             f"{told} {listed(others[side])}"
-            for side, told in (("gain", "lower:"), ("loss", "higher:"), ("neither", "undecided:"))
+            for side, told in (("gain", "lower for"), ("loss", "higher for"), ("neither", "undecided for"))
             if side in others
         ]
-        yield f"ubRMSE of the other products beside {raw}'s, by their intervals: {'; '.join(parts)}."
+        yield f"ubRMSE of other products beside that of {raw}, by intervals: {'; '.join(parts)}."
 
 
 def in_strata(table: pd.DataFrame, summary: Mapping[str, Any]) -> Iterator[str]:
@@ -315,10 +317,15 @@ def _side(low: float, high: float, sign: int) -> Literal["gain", "loss", "neithe
 
 
 def against_truth(scores: Sequence[FieldScore]) -> Iterator[str]:
-    """What the first map, the downscaled one, shows beside the others; they are exact, not estimates."""
+    """What the first map, the downscaled one, shows beside the others; they are exact, not estimates.
+
+    The base learners and WP, which it is made of, are told of by their RMSE alone.
+    """
     if not scores:
         return
     fine, *others = scores
+    parts = [one for one in others if one.product in PARTS]
+    others = [one for one in others if one.product not in PARTS]
     lowest = min(scores, key=lambda one: one.rmse)
     yield f"The lowest RMSE of the {len(scores)} maps is that of {lowest.product} ({lowest.rmse:.4f} {UNIT})."
     for other in others:
@@ -350,6 +357,17 @@ def against_truth(scores: Sequence[FieldScore]) -> Iterator[str]:
             f"{signed(fine.r_within, '.3f')} (median of cells and days) and {fine.spread:.2f} times the "
             "truth's standard deviation."
         )
+    if parts:
+        told = listed([f"{one.product} {one.rmse:.4f}" for one in parts])
+        yield f"What it is made of has an RMSE of {told} {UNIT}, the map itself {fine.rmse:.4f}."
+    if changes := [one for one in scores if math.isfinite(one.rmse_change)]:
+        told = listed([
+            f"{one.product} "
+            + with_interval(one.rmse_change, one.rmse_change_lower, one.rmse_change_upper, "+.4f")
+            for one in changes
+        ])  # fmt: skip
+        baseline = next((one.product for one in reversed(scores) if one not in changes), "the baseline")
+        yield f"RMSE beside {baseline}, with 95 % intervals that draw {changes[0].drawn}: {told} {UNIT}."
 
 
 def rows(found: Iterable[Standing], partitioned: bool) -> Iterator[Row]:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlparse
 
 import pytest
 
 from pipeline.reporting.page import ReportPage
 from pipeline.reporting.report import write_report
-from pipeline.study import Study
-from tests.pipeline import finished
-from tests.pipeline.conftest import STUDY
-from tests.simulated_samples import simulate
+from pipeline.work.workdir import WorkDir
 
 WIDE, NARROW, SMALLEST = (1280, 900), (390, 844), (360, 640)
+PAPER = (680, 900)  # as wide as A4 within its margins
+RESULTS = ("scores", "ablation", "space", "stations", "rain", "triple", "truth", "explanation")
 Open = Callable[..., Any]
 
 CONTRAST = """(selectors) => {
@@ -43,14 +42,9 @@ CONTRAST = """(selectors) => {
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> ReportPage:
-    """The report of a whole study, simulated, whose model is there in words only."""
-    folder = tmp_path_factory.mktemp("report")
-    study = Study.parse(STUDY, Path("study.toml"))
-    model = finished.write_model(folder / "model", study)
-    region = simulate(side=8, days=finished.DAYS, n_stations=6)
-    made = finished.make(folder / "work", region, STUDY, model)
-    return write_report(made.work, lambda what, share: None)
+def report(reviewed_work: WorkDir) -> ReportPage:
+    """The report of a whole study, simulated, with every section that there is."""
+    return write_report(reviewed_work, lambda what, share: None)
 
 
 def cells(page: Any, table: str, column: int) -> list[str]:
@@ -94,8 +88,76 @@ def test_what_scrolls_sideways_is_reached_by_keyboard_and_nothing_else_is(report
 def test_figures_are_drawn_and_none_is_larger_than_its_file(report, opened: Open):
     page = opened(report.path).page
     sizes = page.locator("img").evaluate_all("all => all.map(each => [each.naturalWidth, each.clientWidth])")
-    assert len(sizes) == 10
+    assert len(sizes) == sum(name.endswith(".png") for name in report.files)
     assert all(natural > 600 and 300 < shown <= natural for natural, shown in sizes)
+
+
+@pytest.mark.parametrize("section", RESULTS)
+def test_every_result_is_there_with_tables_that_sort_and_figures_that_are_told(
+    report, opened: Open, section: str
+):
+    part = opened(report.path).page.locator(f"section#{section}")
+    assert part.locator(".absent").count() == 0
+    rows = part.locator("table").evaluate_all(
+        "all => all.map(each => [each.tBodies[0].rows.length, each.querySelectorAll('th button').length])"
+    )
+    assert rows
+    assert all(length > 0 for length, _ in rows)
+    assert all(buttons > 0 for length, buttons in rows if length > 1)
+    alternatives = part.locator("img").evaluate_all("all => all.map(each => each.alt)")
+    captions = part.locator("figcaption").all_inner_texts()
+    assert bool(alternatives) == (section != "truth")
+    assert all(len(text.split()) > 7 for text in (*alternatives, *captions))
+
+
+@pytest.mark.parametrize("section", RESULTS)
+def test_files_of_figures_lie_beside_the_page(report, opened: Open, section: str):
+    links = opened(report.path).page.locator(f"section#{section} figcaption a").all()
+    for link in links:
+        path = report.path.parent / unquote(str(link.get_attribute("href")))
+        if path.suffix == ".png":
+            assert path.read_bytes().startswith(b"\x89PNG")
+        else:
+            assert "<svg" in path.read_text(encoding="utf-8")
+    suffixes = {str(link.get_attribute("href"))[-4:] for link in links}
+    assert suffixes == set() if section == "truth" else ".png" in suffixes
+
+
+def test_a_figure_opens_from_its_link(report, opened: Open):
+    page = opened(report.path).page
+    page.locator("#figure-rain-composite figcaption a", has_text="SVG").click()
+    page.wait_for_url("**/rain-composite.svg")
+    assert urlparse(page.url).scheme == "file"
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "name"),
+    [
+        ("stations-summary", "r", "R"),
+        ("rain-change", "median", "Median of events"),
+        ("triple-medians", "error", "Error (m³/m³)"),
+        ("space-agreement", "rmse", "RMSE (m³/m³)"),
+        ("ablation", "rmse", "RMSE (m³/m³)"),
+        ("importance", "mean_abs_shap_stack", "Mean |SHAP value| (m³/m³)"),
+    ],
+)
+def test_tables_of_results_sort_by_the_numbers_of_their_files(
+    report, opened: Open, table: str, key: str, name: str
+):
+    page = opened(report.path).page
+    with (report.folder / f"{table}.csv").open(encoding="utf-8", newline="") as file:
+        numbers = [float(row[key]) for row in csv.DictReader(file)]
+    headings = page.locator(f"#table-{table} thead th").all_inner_texts()
+    place = headings.index(name)
+    button = page.locator(f"#table-{table} thead th").nth(place).get_by_role("button")
+    if numbers == sorted(numbers):
+        button.click()
+    button.click()
+    shown = page.locator(f"#table-{table} tbody tr").evaluate_all(
+        "(rows, column) => rows.map((row) => Number(row.cells[column].dataset.order))", place
+    )
+    assert shown == sorted(numbers, reverse=numbers == sorted(numbers))
+    assert shown != numbers
 
 
 def test_a_heading_sorts_up_down_and_back(report, opened: Open):
@@ -159,7 +221,7 @@ def test_it_can_be_walked_through_by_keyboard(report, opened: Open):
     page.keyboard.press("Enter")
     page.wait_for_url("**#short")
     assert page.locator("h1").count() == 1
-    assert page.locator("section > h2").count() == page.locator("nav li").count() == 15
+    assert page.locator("section > h2").count() == page.locator("nav li").count() == 19
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -181,7 +243,7 @@ def test_dark_windows_get_a_dark_page_with_figures_on_white(report, opened: Open
 
 
 def test_paper_gets_everything_and_no_colours_of_the_night(report, opened: Open, tmp_path):
-    page = opened(report.path, (680, 900), color_scheme="dark").page  # as wide as A4 within its margins
+    page = opened(report.path, PAPER, color_scheme="dark").page
     page.emulate_media(media="print")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert (
@@ -191,7 +253,15 @@ def test_paper_gets_everything_and_no_colours_of_the_night(report, opened: Open,
     assert page.locator("nav").is_hidden()
     assert page.locator(".banner").is_visible()
     assert page.get_by_label("study.toml").is_visible()
-    assert page.evaluate("document.documentElement.scrollWidth") <= 680
+    assert page.evaluate("document.documentElement.scrollWidth") <= PAPER[0]
+    cut = page.locator("table, img, pre, figcaption, p, dl").evaluate_all(
+        """(all, width) => all.filter((each) => each.checkVisibility() && !each.closest(".unseen") &&
+          (each.getBoundingClientRect().right > width + .5 || getComputedStyle(each).overflowX === "hidden"))
+          .map((each) => each.outerHTML.slice(0, 80))""",
+        PAPER[0],
+    )
+    assert cut == []
+    assert page.locator("details table:not(:visible)").count() == 0
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.locator("details[open]").count() == 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import nan
 
 import pandas as pd
@@ -9,8 +10,8 @@ import pytest
 
 from models.splits import standard_splits
 from pipeline.learning.ablation import Ablation
-from pipeline.reporting.ablation import in_short, section, sentences
-from pipeline.reporting.content import Absent, Figure, Judged, Table, Words
+from pipeline.reporting.ablation import in_short, section, sentences, set_sentences
+from pipeline.reporting.content import Absent, Figure, Folded, Judged, Table, Words
 
 PROMISES = {split.name: split.promise for split in standard_splits()}
 BETTER, WORSE, OPEN = (-0.004, -0.006, -0.002), (0.004, 0.002, 0.006), (0.001, -0.001, 0.003)
@@ -158,3 +159,48 @@ def test_without_scores_there_are_the_reasons_and_without_an_ablation_the_comman
     assert missing.blocks == (
         Absent("The model has not been scored without some of its predictors.", "gee-smap ablate"),
     )
+
+
+def with_sets(changes: dict[str, tuple[float, float, float]]) -> Ablation:
+    """An ablation in which sets are compared under the time split, with the stack's change of each."""
+    rows = [
+        {
+            "split": "time", "predictors": name, "model": model, "n": 500, "rmse": 0.05 + (moved[0] or 0),
+            "rmse_change": moved[0], "rmse_change_lower": moved[1], "rmse_change_upper": moved[2],
+            "r": 0.5, "reason": "",
+        }
+        for model in ("CatBoost", "stack")
+        for name, moved in {"paper": (0.0, nan, nan), **changes}.items()
+    ]  # fmt: skip
+    return replace(ablation({"time": OPEN}), compared=pd.DataFrame(rows), compared_picture=b"png")
+
+
+def test_a_set_is_called_better_or_worse_only_where_its_interval_excludes_zero() -> None:
+    found = with_sets(
+        {"recommended-bare": BETTER, "recommended-season": OPEN, "recommended-doy": WORSE},
+    )
+    [told] = list(set_sentences(found))
+    assert "with the paper's fifteen 0.0500 m³/m³" in told
+    assert "recommended without day of year −0.0040 [−0.0060, −0.0020] (better)" in told
+    assert "with sine and cosine of day of year +0.0010 [−0.0010, +0.0030] (undecided)" in told
+    assert "recommended with day of year +0.0040 [+0.0020, +0.0060] (worse)" in told
+
+
+def test_the_sets_have_a_figure_and_a_table_of_all_members() -> None:
+    blocks = section(with_sets({"recommended-bare": BETTER}), "again").blocks
+    assert [block.name for block in blocks if isinstance(block, Figure)] == [
+        "predictor-sets"
+    ]  # the other is empty here
+    folded = [block for block in blocks if isinstance(block, Folded)]
+    [table] = [one for fold in folded for one in fold.blocks if one.name == "predictor-sets-members"]
+    assert [(row["model"], row["set"]) for row in table.rows] == [
+        ("stack", "The paper's fifteen"), ("stack", "Recommended without day of year"),
+        ("CatBoost", "The paper's fifteen"), ("CatBoost", "Recommended without day of year"),
+    ]  # fmt: skip
+
+
+def test_a_table_without_what_the_sets_need_says_so() -> None:
+    found = ablation({"time": OPEN})
+    found = replace(found, summary={**found.summary, "apart": "the table has no rain_3"})
+    blocks = section(found, "again").blocks
+    assert any(isinstance(one, Words) and "the table has no rain_3" in one.text for one in blocks)

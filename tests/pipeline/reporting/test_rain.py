@@ -46,15 +46,15 @@ def made(gap: Median, beside: Median | None = None, quantity: str = "change") ->
         "settings": {"rules": {"daily_mm": 10.0, "total_mm": None}},
         "notes": ["Rain is the station's own at 9 stations."],
     }  # fmt: skip
-    return RainResponse(pd.DataFrame(), responses, summary, {"composite": PNG})
+    return RainResponse(pd.DataFrame(), responses, summary, {"composite.png": PNG})
 
 
 @pytest.mark.parametrize(
     ("gap", "told"),
     [
-        (around(-0.02), "Downscaled answers to rain more weakly than the probe: event by event −0.020"),
-        (around(0.02), "Downscaled answers to rain more strongly than the probe"),
-        (around(0.005), "Downscaled answers to rain no differently from the probe as far as can be told"),
+        (around(-0.02), "Downscaled gains over rain events less than the probe: event by event −0.020"),
+        (around(0.02), "Downscaled gains over rain events more than the probe"),
+        (around(0.005), "Downscaled gains over rain events as much as the probe, as far as can be told"),
         (UNBOUNDED, "is undecided, 3 stations are too few for an interval"),
         (Median(0, 0, NAN, NAN, NAN, "no value"), "cannot be told: no event has both"),
     ],
@@ -67,7 +67,11 @@ def test_a_difference_from_the_probe_is_called_one_only_where_the_interval_says_
 
 
 @pytest.mark.parametrize(
-    ("gap", "told"), [(around(-0.3, 0.1), "dries faster than"), (around(0.3, 0.1), "dries more slowly than")]
+    ("gap", "told"),
+    [
+        (around(-0.3, 0.1), "dries afterwards faster than"),
+        (around(0.3, 0.1), "dries afterwards more slowly than"),
+    ],
 )
 def test_drying_is_told_the_right_way_round(gap: Median, told: str) -> None:
     assert f"Downscaled {told} the probe" in " ".join(sentences(made(gap, quantity="scale")))

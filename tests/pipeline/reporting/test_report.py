@@ -170,7 +170,7 @@ def test_names_from_the_study_are_text_never_markup(page):
 
 
 def test_every_figure_has_a_text_for_those_who_do_not_see_it_and_is_a_png_inside_the_page(page):
-    assert len(page.images) == 10
+    assert len(page.images) == 11
     for image in page.images:
         assert len(image["alt"] or "") > 40
         assert (image["src"] or "").startswith("data:image/png;base64,iVBORw0KGgo")
@@ -566,7 +566,10 @@ def test_a_whole_study_fits_together(written):
     assert written.mismatches == ()
     further = (
         "without some of its predictors",
+        "one scale up",
         "vary in space",
+        "outside the area of applicability",
+        "intervals of a map",
         "against rain",
         "three products",
         "explained",
@@ -584,14 +587,6 @@ def test_a_map_that_is_not_whole_is_not_shown(copy):
 def test_without_a_plan_there_is_nothing_to_report(tmp_path):
     with pytest.raises(DataError, match="gee-smap export"):
         write_report(WorkDir(tmp_path), quiet)
-
-
-@pytest.mark.parametrize("name", ["truth.json", "validation/summary.json", "samples.parquet"])
-def test_a_damaged_part_is_named(copy, name):
-    path = copy.root / name
-    path.write_bytes(path.read_bytes()[:40])
-    with pytest.raises(DataError, match=Path(name).parts[0].split(".")[0]):
-        write_report(copy, quiet)
 
 
 # Sentences
@@ -689,7 +684,7 @@ def test_other_products_are_named_on_the_side_where_their_interval_lies():
         "baseline": "smap",
     }  # fmt: skip
     [text] = verdicts.at_stations(summary)
-    assert text.endswith("lower: WP and XGBoost; higher: SMCI1.0; undecided: NSIDC-0779.")
+    assert text.endswith("lower for WP and XGBoost; higher for SMCI1.0; undecided for NSIDC-0779.")
 
 
 def test_strata_are_named_where_downscaling_gains_and_where_it_loses():
@@ -743,6 +738,19 @@ def test_a_map_that_loses_to_smap_is_said_to_lose():
         in texts[1]
     )
     assert len(texts) == 2  # neither has a pattern within cells
+
+
+def test_what_a_map_is_made_of_is_told_in_one_sentence_and_paired_changes_with_their_intervals():
+    change = {"rmse_change": -0.01, "rmse_change_lower": -0.012, "rmse_change_upper": -0.008}
+    texts = list(verdicts.against_truth([
+        field_score("downscaled", rmse=0.04, **change), field_score("Stack, uncorrected"),
+        field_score("XGBoost", rmse=0.06), field_score("WP", rmse=0.055), field_score("SMAP, bilinear"),
+    ]))  # fmt: skip
+    assert [text.split(",")[0] for text in texts[1:3]] == ["Beside Stack", "Beside SMAP"]
+    assert "What it is made of has an RMSE of XGBoost 0.0600 and WP 0.0550 m³/m³, the map" in texts[3]
+    assert "RMSE beside SMAP, bilinear" in texts[4]
+    assert "downscaled −0.0100 [−0.0120, −0.0080] m³/m³" in texts[4]
+    assert len(texts) == 5
 
 
 # Tables

@@ -43,8 +43,8 @@ def test_without_a_description_the_command_that_makes_it_is_named():
 def test_every_figure_and_table_is_there_and_tables_show_the_numbers_of_the_files(found):
     section = space.section(found, "again")
     figures = [one for one in section.blocks if isinstance(one, Figure)]
-    assert {one.name for one in figures} == {f"space-{name}" for name in found.figures}
-    assert all(one.png == found.figures[one.name.removeprefix("space-")] for one in figures)
+    files = {name: held for one in figures for name, held in one.files.items()}
+    assert files == {f"space-{name}": held for name, held in found.pictures.items()}
     assert all(one.size[0] < 1070 for one in figures)  # what the page has room for
     shown = tables(section)
     assert set(shown) == {
@@ -96,7 +96,7 @@ def with_seam(found: Spatial, **numbers: object) -> Spatial:
 @pytest.mark.parametrize(
     ("numbers", "text"),
     [
-        ({}, "2.00 times that beside them [1.50, 2.50], more than the predictors' own steps explain"),
+        ({}, "2.00 [1.50, 2.50] times that beside them, more than the predictors' own steps explain"),
         ({"unexplained_lower": math.nan}, "it is not known whether the predictors step there too"),
         ({"verdict": "as the land"}, "no more than the predictors' own steps explain"),
         ({"verdict": "none found"}, "cannot be told from no seam"),
@@ -122,7 +122,7 @@ def test_a_map_is_only_called_damped_where_it_is(found, ratio, damped):
 
 def test_what_was_not_made_is_left_out_or_told(found):
     bare = replace(
-        found, tables={}, figures={"means": found.figures["means"]},
+        found, tables={}, pictures={"means.png": found.pictures["means.png"]},
         summary={**found.summary, "truth": [], "boxes": []},
     )  # fmt: skip
     section = space.section(bare, "again")

@@ -35,7 +35,9 @@ def made(gap: Median, refused: str = "", stations: bool = True) -> TripleColloca
         "counts": {"stations": 9, "with_errors": 9},
     }  # fmt: skip
     differences = {("insitu", "sm"): gap}
-    return TripleCollocation((one,), across if stations else {}, differences, summary, b"\x89PNG")
+    return TripleCollocation(
+        (one,), across if stations else {}, differences, summary, {"triple.png": b"\x89PNG"}
+    )
 
 
 @pytest.mark.parametrize(
