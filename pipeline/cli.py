@@ -264,6 +264,10 @@ def predict(
     study: Annotated[
         Path | None, typer.Option(help="How to read the table, if not as the model's own study says.")
     ] = None,
+    cells: Annotated[
+        Path | None,
+        typer.Option(help="Predictors and SMAP of the cells around, to keep what SMAP knows of each day."),
+    ] = None,
     workdir: OptionalWork = None,
     scheduler: Annotated[
         str | None, typer.Option(help="Of a Dask cluster for the maps of --workdir: tcp://HOST:PORT.")
@@ -284,7 +288,7 @@ def predict(
     if table is None or out is None:
         raise ConfigError("give --model, --table and --out for a table, or --workdir for its maps")
     [chosen] = options.paths(workdir, model=(model, "model"))
-    done = predict_(chosen, table, out, study_file=study)
+    done = predict_(chosen, table, out, study_file=study, cells=cells)
     if options.say(as_json, {"out": out, "rows": len(done.frame), "notes": done.notes}):
         return
     terminal.show_notes(done.notes)
@@ -296,12 +300,10 @@ def predict(
 
 def _predict_maps(work: WorkDir, scheduler: str | None, workers: int | None, as_json: bool) -> None:
     from pipeline import terminal
-    from pipeline.maps.mapping import predict_cube
+    from pipeline.maps.mapping import predict_maps
 
     with terminal.progress() as report:
-        done = predict_cube(
-            work.model, work.cube, work.prediction, work.images, report, scheduler=scheduler, workers=workers
-        )
+        done = predict_maps(work, report, scheduler=scheduler, workers=workers)
     if options.say(as_json, done.as_dict()):
         return
     terminal.show_rows("Maps", done.rows())

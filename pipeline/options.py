@@ -138,3 +138,15 @@ def cloud(engine: str | None = None) -> Iterator[Cloud]:
 
     with of_gee():
         yield open_cloud(Settings.load(), engine)
+
+
+@contextmanager
+def engine_only(engine: str | None = None) -> Iterator[None]:
+    """The engine of the settings for reading, without bucket and assets; inside, errors as of `cloud`."""
+    from pipeline.cloud.place import open_engine
+    from pipeline.errors import of_gee
+    from pipeline.study import Settings
+
+    with of_gee():
+        open_engine(Settings.load(), engine)
+        yield

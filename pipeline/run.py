@@ -23,20 +23,21 @@ from models.store import ModelCard
 from pipeline import steps
 from pipeline.cloud.place import Cloud
 from pipeline.errors import USER_MISTAKES, ConfigError, DataError, GeeSmapError
-from pipeline.insitu.daily import Reading, is_daily
+from pipeline.insitu.daily import Reading
 from pipeline.insitu.matching import Window
 from pipeline.learning.ablation import ablate
 from pipeline.learning.explain import explain_model
 from pipeline.learning.train import train
-from pipeline.maps.mapping import predict_cube
+from pipeline.maps.mapping import predict_maps
 from pipeline.pages.map_page import MapPage, write_map
 from pipeline.planning import SMAP_BINS
 from pipeline.progress import Report, within
 from pipeline.reporting.page import ReportPage
 from pipeline.reporting.report import write_report
-from pipeline.scores import spatial
+from pipeline.scores import spatial, trust
 from pipeline.scores.evidence import Asked, of_maps
 from pipeline.scores.simulation import against_truth
+from pipeline.scores.transfer import transfer
 from pipeline.scores.truth import FieldScore
 from pipeline.scores.validated import RECORD
 from pipeline.study import Study
@@ -260,7 +261,7 @@ class _Chain:
     def predict(self, report: Report) -> Made:
         """The maps."""
         work = self.work
-        mapped = predict_cube(work.model, work.cube, work.prediction, work.images, report)
+        mapped = predict_maps(work, report)
         self.notes += mapped.told
         return bool(mapped.computed or mapped.written), f"{len(mapped.days)} days of {mapped.pixels:,} pixels"
 
@@ -277,6 +278,9 @@ class _Chain:
         )
         given = self.stations or simulated
         if given is None:
+            if not self.stages.done("outside", maps, work.applicability):
+                trust.at_stations(work, None, within(report, 0.3, 1))
+                self.stages.record("outside", maps)
             return made, "no stations given (--stations)"
         inputs = digest(given, maps)
         try:
@@ -286,7 +290,7 @@ class _Chain:
                 self.notes += found.notes
                 self.stages.record("validate", inputs)
                 made = True
-            self.stations = given if is_daily(given) else work.insitu
+            self.stations = work.insitu if work.insitu.exists() else given
         except DataError as error:
             # The maps are as good as before, and the report says what is lacking.
             self.notes.append(f"Not validated at stations: {error}")
@@ -302,6 +306,16 @@ class _Chain:
         return self._further(
             "ablate", _training(work, self.study), work.ablation,
             lambda: ablate(work.samples, work.study, work.ablation, report=report).notes,
+        )  # fmt: skip
+
+    def transfer(self, report: Report) -> Made:
+        """Downscaling tested one scale up."""
+        work, factor = self.work, self.study.splits.transfer
+        if factor < 2:
+            return False, "not asked for (splits.transfer)"
+        return self._further(
+            "transfer", _training(work, self.study), work.transfer,
+            lambda: transfer(work.samples, work.study, work.transfer, factor=factor, report=report).notes,
         )  # fmt: skip
 
     def describe(self, report: Report) -> Made:
@@ -357,10 +371,11 @@ class _Chain:
 
 
 STAGES: dict[str, tuple[float, Callable[[_Chain, Report], Made]]] = {
-    "export": (0.45, _Chain.export),
+    "export": (0.42, _Chain.export),
     "train": (0.1, _Chain.train),
-    "ablate": (0.15, _Chain.ablate),
-    "predict": (0.03, _Chain.predict),
+    "ablate": (0.13, _Chain.ablate),
+    "transfer": (0.04, _Chain.transfer),
+    "predict": (0.04, _Chain.predict),
     "publish": (0.05, _Chain.publish),
     "validate": (0.09, _Chain.validate),
     "describe": (0.04, _Chain.describe),

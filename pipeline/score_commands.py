@@ -1,4 +1,4 @@
-"""The commands that judge: at stations, in space, without some predictors, by what moves the model."""
+"""The commands that judge: at stations, in space, one scale up, without predictors, by what moves models."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def validate(
     ] = None,
     product: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=FOLDER, FILE or ASSET[#BAND[*FACTOR]]: another product, on the same pairs."),
+        typer.Option(
+            help="NAME=SOURCE[#BAND[*FACTOR][+OFFSET]]: a further product, in a folder, file or asset."
+        ),
     ] = None,
     rain: Annotated[
         bool, typer.Option("--rain", help="Ask for CHIRPS's rain at stations, for the response to it.")
@@ -55,9 +57,7 @@ def validate(
         str | None, typer.Option(help="Of a table's times, such as Asia/Shanghai; UTC otherwise.")
     ] = None,
     unit: Annotated[str | None, typer.Option(help="Of a table's values, such as vol%.")] = None,
-    bulk_density: Annotated[
-        float | None, typer.Option(min=0.1, max=2.65, help="Of dry soil, g/cm³, for water by mass.")
-    ] = None,
+    bulk_density: Annotated[float | None, typer.Option(help="Of dry soil, g/cm³, for water by mass.")] = None,
     window: Annotated[
         float, typer.Option(min=0.1, max=24, help="Hours around the product's time, for readings.")
     ] = 12.0,
@@ -74,6 +74,7 @@ def validate(
     from pipeline.insitu.daily import Reading
     from pipeline.insitu.matching import Window
     from pipeline.planning import SMAP_BINS
+    from pipeline.products.assets import AssetProduct
     from pipeline.products.named import named
     from pipeline.reporting.scores_page import write_scores_page
     from pipeline.scores import evidence
@@ -97,8 +98,8 @@ def validate(
         unit,
     )  # fmt: skip
     with ExitStack() as stack:
-        if collection or rain or any(one.source.startswith("projects/") for one in others):
-            stack.enter_context(options.cloud(engine))
+        if collection or rain or any(isinstance(one, AssetProduct) for one in others):
+            stack.enter_context(options.engine_only(engine))
         report = stack.enter_context(terminal.progress())
         if work is not None:
             done = evidence.of_maps(work, insitu, how, asked, report, products=others)
@@ -139,7 +140,7 @@ def describe(
     work, boxes = options.opened(workdir), [Box.parse(text) for text in box or ()]
     with ExitStack() as stack:
         if rain:
-            stack.enter_context(options.cloud(engine))
+            stack.enter_context(options.engine_only(engine))
         report = stack.enter_context(terminal.progress())
         done = spatial.describe(
             work, work.spatial, report, rain=spatial.chirps if rain else None, boxes=boxes
@@ -172,6 +173,35 @@ def ablate(
     if options.say(as_json, done.as_dict()):
         return
     terminal.show_rows("The stack's RMSE, and its change without some predictors, m³/m³", done.rows())
+    if rows := done.set_rows():
+        terminal.show_rows("The stack's RMSE with the paper's predictors, and its change with others", rows)
+    terminal.show_notes(done.notes)
+    terminal.show(f"table and figure  {folder}")
+
+
+@app.command(epilog="Example: gee-smap transfer --workdir anhui --factor 4")
+def transfer(
+    samples: Annotated[Path | None, typer.Option(help="The table a model is trained on.")] = None,
+    study: Annotated[Path | None, typer.Option(help="The study, a TOML file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write.")] = None,
+    workdir: OptionalWork = None,
+    factor: Annotated[
+        int, typer.Option(min=2, max=10, help="Cells joined along a side; 4 makes SMAP's 36 km of its 9 km.")
+    ] = 4,
+    as_json: Json = False,
+) -> None:
+    """Test downscaling one scale up: train on coarser cells, predict SMAP's own, hold them against SMAP."""
+    from pipeline import terminal
+    from pipeline.scores.transfer import transfer as transfer_
+
+    table, read_by, folder = options.paths(
+        workdir, samples=(samples, "samples"), study=(study, "study"), out=(out, "transfer")
+    )
+    with terminal.progress() as report:
+        done = transfer_(table, read_by, folder, factor=factor, report=report)
+    if options.say(as_json, done.as_dict()):
+        return
+    terminal.show_rows("Products against SMAP's own cells, m³/m³", done.rows())
     terminal.show_notes(done.notes)
     terminal.show(f"table and figure  {folder}")
 

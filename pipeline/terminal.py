@@ -27,9 +27,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from models.partitioned import WP
+from models.partitioned import OVERALL, WP
 from models.splits import RandomSplit
-from pipeline.learning.train import OVERALL
 from pipeline.progress import Report
 
 RANDOM = RandomSplit.name

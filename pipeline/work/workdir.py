@@ -118,6 +118,21 @@ class WorkDir:
         return self.root / "ablation"
 
     @property
+    def transfer(self) -> Path:
+        """Folder of the test one scale up: ``pipeline.scores.transfer``."""
+        return self.root / "transfer"
+
+    @property
+    def applicability(self) -> Path:
+        """Folder of what of the maps lies outside the area of applicability: ``pipeline.scores.trust``."""
+        return self.root / "applicability"
+
+    @property
+    def coverage(self) -> Path:
+        """Folder of what the maps' intervals contain: ``pipeline.scores.trust``."""
+        return self.root / "coverage"
+
+    @property
     def truth(self) -> Path:
         """Scores against the truth that simulated sources were made from: ``pipeline.scores.truth``."""
         return self.root / "truth.json"

@@ -26,6 +26,7 @@ keep = ["smap"]
 
 [partitions]
 minimum_samples = 100
+blend_km = 0
 
 [model]
 n_folds = 2

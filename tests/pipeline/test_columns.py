@@ -7,7 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.columns import Column, Resolver, conversion, mistakes, parse_formula
+from gee.predictors import EVERY
+from pipeline.columns import (
+    EXPORTED,
+    KNOWN,
+    LAND_COVER,
+    PREDICTORS,
+    SEASON,
+    SETS,
+    VARIABLES,
+    Column,
+    Resolver,
+    conversion,
+    mistakes,
+    parse_formula,
+)
 
 TABLE = {
     "B4": np.array([0.1, 0.2, 0.0, np.nan]),
@@ -189,3 +203,26 @@ def test_the_first_entry_that_the_table_can_serve_is_used():
 def test_mappings_that_contradict_themselves_are_found(columns, message):
     found = mistakes({name: (Column(formula=formula),) for name, formula in columns.items()})
     assert any(f"{name}: {mistake}".startswith(message) for name, mistake in found)
+
+
+def test_the_further_predictors_are_those_that_are_exported():
+    assert set(EXPORTED) == EVERY.further
+    assert set(SETS["paper"]) == set(PREDICTORS)
+    assert set(SETS["recommended"]) >= {*PREDICTORS} - {"doy"} | {*EXPORTED}
+    assert {*KNOWN, *LAND_COVER} <= set(VARIABLES)
+
+
+@pytest.mark.parametrize(
+    ("doy", "sine", "cosine"), [(1, 0.0172, 0.99985), (92, 1.0, -0.0118), (183, -0.0065, -1)]
+)
+def test_the_season_is_the_place_of_a_day_on_the_circle_of_the_year(doy, sine, cosine):
+    resolver = Resolver({}, frozenset({"doy"}))
+    found = [resolver.numbers(name, lambda used: {"doy": np.array([float(doy)])}[used])[0] for name in SEASON]
+    assert found == pytest.approx([sine, cosine], abs=2e-3)
+    assert resolver.foreign("doy_sin") == {"doy"}
+
+
+def test_a_tables_own_season_counts_before_one_that_is_computed():
+    resolver = Resolver({}, frozenset({"doy", "doy_sin"}))
+    assert resolver.foreign("doy_sin") == {"doy_sin"}
+    assert Resolver({}, frozenset()).entry("doy_cos") is None

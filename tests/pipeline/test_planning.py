@@ -214,6 +214,18 @@ def test_the_documentation_has_every_choice_as_the_recipe_describes_it():
         assert f"| `{name}` | {ours} | {theirs} | {field.description} |" in text
 
 
+def test_a_dry_run_shows_the_bands_of_the_recommended_set(gee_smap, tmp_path):
+    study = write(tmp_path, more='[predictors]\nset = "recommended"')
+    told = gee_smap("plan", "--study", study, "--json")
+    assert told.code == 0, told.err
+    [plan] = json.loads(told.out)["plans"]
+    columns = {name for task in plan["tasks"] for name in task["columns"]}
+    assert {"DLST_20190701", "RAIN_3_20190701", "RAIN_30_20190701", "slope", "twi"} <= columns
+    assert {"dlst", "dlst_valid", "rain_7", "rain_7_valid", "slope_valid"} <= columns
+    assert plan["sources"]["rain"] == "UCSB-CHG/CHIRPS/DAILY"
+    assert plan["sources"]["drainage"] == "MERIT/Hydro/v1_0_1"
+
+
 # What is refused
 
 OVER_HALVES = polygons((116, 31, 117, 33), (116.5, 31, 118, 33), name=["west", "east"])
@@ -229,6 +241,7 @@ FILES: Mapping[str, Mapping[str, Any]] = {
 PARTITIONS = '[partitions]\nscheme = "file"\nname_property = "name"\npath = "{}"'
 PARTITIONS_OF_TABLE = '[partitions]\nscheme = "asset"\nname_property = "name"\npath = "{}"'
 NO_ASSET = f"{ASSETS}/no-such-thing"
+RECOMMENDED_SET = '[predictors]\nset = "recommended"'
 
 REFUSED = {
     "on the sea": ({"region": "bbox = [122.9, 28.0, 124.1, 29.2]"}, ["lies on the water", "longitude"]),
@@ -260,6 +273,17 @@ REFUSED = {
     "before every source": (
         {"period": "start = 1999-03-01\nend = 1999-05-01"},
         ["MODIS/061/MOD09A1", "COPERNICUS/S1_GRD_FLOAT", "NASA/SMAP/SPL4SMGP/008"],
+    ),
+    "beyond the rain": (
+        {"region": "bbox = [10, 49, 11, 50.5]", "more": RECOMMENDED_SET},
+        ["UCSB-CHG/CHIRPS/DAILY): -50 to 50", "49.00 to 50.50", "out of predictors.use"],
+    ),
+    "before the rain": (
+        {"period": "start = 1981-01-15\nend = 1981-02-01", "more": RECOMMENDED_SET},
+        ["UCSB-CHG/CHIRPS/DAILY", "1981-01-01 on"],
+    ),
+    "an unknown set of predictors": (
+        {"more": '[predictors]\nset = "best"'}, ["predictors.set", "recommended"],
     ),
     "reversed dates": (
         {"period": "start = 2019-07-10\nend = 2019-07-01"}, ["period", "end 2019-07-01", "start 2019-07-10"],

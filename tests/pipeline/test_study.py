@@ -342,3 +342,21 @@ def test_a_template_that_cannot_be_written_leaves_nothing(tmp_path, path, exampl
 @pytest.mark.parametrize("name", ["us-gee-exports.toml", "ethiopia.toml"])
 def test_the_ready_studies_load(name):
     assert Study.load(DATA / name).samples.columns
+
+
+def test_a_set_gives_the_predictors_unless_the_study_lists_them(tmp_path):
+    def used(text):
+        return Study.load(write(tmp_path, f'name = "x"\n{text}')).predictors.use
+
+    wide = used('[predictors]\nset = "recommended"')
+    assert {"rain_3", "rain_30", "dlst", "slope", "twi", "lc", "ndvi"} <= set(wide)
+    assert "doy" not in wide
+    assert used('[predictors]\nset = "paper"') == PREDICTORS
+    assert used('[predictors]\nset = "recommended"\nuse = ["ndvi", "rain_7"]') == ("ndvi", "rain_7")
+    assert used('preset = "paper"') == PREDICTORS
+    assert used('preset = "paper"\n[predictors]\nset = "recommended"') == wide
+
+
+def test_an_unknown_set_is_named_with_what_is_allowed(tmp_path):
+    [line] = mistakes_of(tmp_path, 'name = "x"\n[predictors]\nset = "best"')
+    assert "predictors.set" in line and "recommended" in line
