@@ -9,13 +9,11 @@ predictors are compared where whole dates or places are held out. Xu et al. 2024
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 from zipfile import BadZipFile
@@ -25,13 +23,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.metrics import Metric, compare
-from models.partitioned import WP, check_partitions
+from models.partitioned import STACK, WP, check_partitions
 from models.splits import CellsAndDates, LeavePartitionOut, SampleKeys, SpatialBlocks, TimeBlocks
 from pipeline.columns import LAND_COVER, SEASON
 from pipeline.errors import DataError
 from pipeline.figures import ablation as figures
-from pipeline.figures.style import save
+from pipeline.figures.style import save_chart
 from pipeline.learning.predictor_sets import COMPARED, PAPER, comparable
+from pipeline.learning.resuming import kept_in, key_of, made_before
 from pipeline.learning.train import MODELS, Holding, Progress, Trainer, independent, splits
 from pipeline.progress import Report
 from pipeline.study import Study
@@ -47,7 +46,6 @@ class PredictorSet(NamedTuple):
 
 
 FULL = "all"  # the set that the others are compared with
-STACK = "stack"
 DATES = frozenset({"doy", *SEASON})
 STATICS = frozenset({"dem", "slope", "twi", "sand", "silt", "clay", *LAND_COVER})
 SETS = {
@@ -65,9 +63,8 @@ FILES = (
     RECORD,
 )  # fmt: skip
 VERSION = 2  # of the files
-ENDS = ("", "_lower", "_upper")
 UNFINISHED = ".held-out"  # folder of what a run that was stopped has predicted
-LIBRARIES = ("gee-smap", "xgboost", "lightgbm", "catboost")  # another version may predict something else
+ENDS = ("", "_lower", "_upper")
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,8 +163,8 @@ def ablate(
     """
     study = Study.load(study_file)
     table = read_samples(samples, study, target=True)
-    key = _key(samples, study)
-    if (made := _made(out, key)) is not None:
+    key = key_of(samples, study, VERSION)
+    if (made := made_before(read, out, key)) is not None:
         return made
     keys = sample_keys(table.frame)
     if keys.partition is not None:
@@ -185,7 +182,7 @@ def ablate(
     y = table.frame["sm"].to_numpy(np.float32)
     parts: dict[tuple[str, str], _Part] = {}
     try:
-        unfinished = _unfinished(out, key)
+        unfinished = kept_in(out / UNFINISHED, key)
         for each in rounds:
             if each.same is not None:
                 parts |= {
@@ -245,9 +242,7 @@ def ablate(
             )
             for name, draw, scores, told, members in drawings:
                 if len(scores):
-                    figure = draw(scores, told, members, simulated=table.simulated)
-                    save(figure, folder / f"{name}.png")
-                    figure.savefig(folder / f"{name}.svg", bbox_inches="tight", metadata={"Date": None})
+                    save_chart(draw(scores, told, members, simulated=table.simulated), folder, name)
             write_json(folder / RECORD, summary)
         shutil.rmtree(out / UNFINISHED, ignore_errors=True)
     except OSError as error:
@@ -294,23 +289,6 @@ def _row(known: pd.DataFrame, split: str, predictors: str, model: str) -> Mappin
     return {str(key): value for key, value in found[0].items()} if found else None
 
 
-def _key(samples: Path, study: Study) -> str:
-    """SHA-256 of all that the scores follow from."""
-    with samples.open("rb") as file:
-        content = hashlib.file_digest(file, "sha256").hexdigest()
-    told = [str(VERSION), content, study.hash, *(version(name) for name in LIBRARIES)]
-    return hashlib.sha256(" ".join(told).encode()).hexdigest()
-
-
-def _made(out: Path, key: str) -> Ablation | None:
-    """What an earlier run made of the same; damaged results are made anew."""
-    try:
-        found = read(out)
-    except DataError:
-        return None
-    return found if found is not None and found.summary.get("key") == key else None
-
-
 def _sets(features: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
     """The features of each set that differs from those before it, and which do not or have none left."""
     sets: dict[str, list[str]] = {}
@@ -349,15 +327,6 @@ class _Part(NamedTuple):
     rows: NDArray[np.intp]
     predicted: NDArray[np.float32]
     reason: str
-
-
-def _unfinished(out: Path, key: str) -> Path:
-    """The folder of what was predicted of the same table and study; that of any other goes."""
-    folder = out / UNFINISHED
-    if not (folder / key).is_dir():
-        shutil.rmtree(folder, ignore_errors=True)
-    (folder / key).mkdir(parents=True, exist_ok=True)
-    return folder / key
 
 
 def _part(trainer: Trainer, held: Holding, of: _Round, unfinished: Path) -> _Part:

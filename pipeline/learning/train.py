@@ -37,8 +37,7 @@ from models.store import ModelCard, PredictorCard
 from pipeline.errors import DataError
 from pipeline.learning import calibration
 from pipeline.learning.applicability import FILE, applicability_of
-from pipeline.learning.calibration import PERIOD_DAYS as PERIOD_DAYS
-from pipeline.learning.calibration import calibrate
+from pipeline.learning.calibration import PERIOD_DAYS, calibrate
 from pipeline.learning.fusing import Fusions, Key, compared, fused
 from pipeline.progress import Report
 from pipeline.study import Study

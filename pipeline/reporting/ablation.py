@@ -13,8 +13,9 @@ from typing import Any, Literal
 import pandas as pd
 
 from models.metrics import MIN_BLOCKS
+from models.partitioned import STACK
 from models.splits import CellsAndDates, RandomSplit, SpatialBlocks, TimeBlocks
-from pipeline.learning.ablation import FULL, STACK, Ablation
+from pipeline.learning.ablation import FULL, Ablation
 from pipeline.learning.predictor_sets import COMPARED, PAPER
 from pipeline.learning.train import CELLS
 from pipeline.reporting.content import (

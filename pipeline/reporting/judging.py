@@ -16,7 +16,8 @@ from models.partitioned import OVERALL, WP
 from models.splits import standard_splits
 from models.store import ModelCard
 from pipeline.figures.naming import SIGNS
-from pipeline.learning.train import MODELS, PERIOD_DAYS
+from pipeline.learning.calibration import PERIOD_DAYS
+from pipeline.learning.train import MODELS
 from pipeline.reporting import (
     ablation,
     applicability,

@@ -9,13 +9,11 @@ table can tell, and it is SMAP's own analysis that is met, not the soil.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 from zipfile import BadZipFile
@@ -32,6 +30,7 @@ from models.splits import Fold, LeavePartitionOut, RandomSplit, SampleKeys, Spat
 from pipeline.errors import DataError
 from pipeline.figures import transfer as figures
 from pipeline.figures.style import save_chart, saved
+from pipeline.learning.resuming import kept_in, key_of, made_before
 from pipeline.learning.train import CELLS, Progress, Trainer, independent
 from pipeline.progress import Report
 from pipeline.scores.coarser import LEAST_SHARE, SMAP_FACTOR, Coarsened, bilinear, coarsen, conserved
@@ -72,7 +71,6 @@ NOTHING_WITHIN = 1e-9  # m³/m³: a departure below is rounding
 RECORD, TABLE, PICTURE = "transfer.json", "transfer.csv", "transfer"
 FILES = (TABLE, f"{PICTURE}.png", f"{PICTURE}.svg", RECORD)
 UNFINISHED = ".predicted"  # folder of what a run that was stopped has predicted
-LIBRARIES = ("gee-smap", "xgboost", "lightgbm", "catboost")
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,15 +156,15 @@ def transfer(
     """
     study = Study.load(study_file)
     table = read_samples(samples, study, target=True)
-    key = _key(samples, study, factor)
-    if (made := _made(out, key)) is not None:
+    key = key_of(samples, study, factor)
+    if (made := made_before(read, out, key)) is not None:
         return made
     coarse = coarsen(table.frame, table.features, study, factor)
     X = table.frame[list(table.features)].to_numpy(np.float32)
     truth = table.frame["sm"].to_numpy(np.float64)
     notes = [*table.notes]
     try:
-        run = _Run(study, coarse, X, report, _unfinished(out, key), notes)
+        run = _Run(study, coarse, X, report, kept_in(out / UNFINISHED, key), notes)
         lines, drawn, shares = [], "", {}
         for trained, parts in run.ways():
             products = _products(coarse, run.predicted(trained, parts))
@@ -222,32 +220,6 @@ def _load(folder: Path) -> Transfer:
     if not {"trained", "product", "title", "n"} <= {*table} or not isinstance(summary["notes"], list):
         raise ValueError(f"{TABLE} lacks columns, or notes are no list")
     return Transfer(table, summary, saved(folder, [PICTURE]))
-
-
-def _key(samples: Path, study: Study, factor: int) -> str:
-    """SHA-256 of all that the scores follow from."""
-    with samples.open("rb") as file:
-        content = hashlib.file_digest(file, "sha256").hexdigest()
-    told = [content, study.hash, str(factor), *(version(name) for name in LIBRARIES)]
-    return hashlib.sha256(" ".join(told).encode()).hexdigest()
-
-
-def _made(out: Path, key: str) -> Transfer | None:
-    """What an earlier run made of the same; damaged results are made anew."""
-    try:
-        found = read(out)
-    except DataError:
-        return None
-    return found if found is not None and found.summary.get("key") == key else None
-
-
-def _unfinished(out: Path, key: str) -> Path:
-    """The folder of what was predicted of the same table, study and factor; that of any other goes."""
-    folder = out / UNFINISHED
-    if not (folder / key).is_dir():
-        shutil.rmtree(folder, ignore_errors=True)
-    (folder / key).mkdir(parents=True, exist_ok=True)
-    return folder / key
 
 
 class _Part(NamedTuple):
