@@ -21,8 +21,7 @@ from odc.geo.geobox import GeoBox
 from pyproj import CRS, Proj, Transformer
 from pyproj.exceptions import CRSError
 
-from gee.catalog import SINUSOIDAL
-from gee.catalog import WGS84 as WGS84
+from gee.catalog import SINUSOIDAL, WGS84
 from gee.errors import SettingError
 
 Bounds = tuple[float, float, float, float]

@@ -28,7 +28,7 @@ from models.gridded import DAILY, MOVING, STILL, GridPredictor
 from models.intervals import GridHalfWidth
 from models.store import ModelCard
 from pipeline.columns import LAND_COVER, VARIABLES, Resolver
-from pipeline.cubes.layout import UNREADABLE as UNREADABLE
+from pipeline.cubes.layout import UNREADABLE
 from pipeline.errors import DataError
 from pipeline.learning.applicability import read_areas
 from pipeline.learning.extrapolation import edges

@@ -24,7 +24,8 @@ from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 from scipy.sparse import csr_matrix
 
-from gee.grids import EASE9, NEST_METRES, WGS84
+from gee.catalog import WGS84
+from gee.grids import EASE9, NEST_METRES
 from gee.target import MOISTURE, OUTAGE
 from models.conserving import Lattice
 from pipeline.errors import DataError

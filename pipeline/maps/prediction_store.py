@@ -19,8 +19,7 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from pipeline.cubes.layout import CODEC, DAYS, INNER, METADATA
-from pipeline.cubes.layout import COMPLETE as COMPLETE
+from pipeline.cubes.layout import CODEC, COMPLETE, DAYS, INNER, METADATA
 from pipeline.errors import DataError
 from pipeline.maps.bands import ATTRIBUTES, HALF_WIDTH, SM
 from pipeline.maps.blocks import Block, Finished

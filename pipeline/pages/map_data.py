@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 from scipy.spatial import cKDTree
 
-from gee.grids import WGS84
+from gee.catalog import WGS84
 from gee.landcover import LAND
 from gee.partitions import BAND as PARTITION
 from pipeline.cubes.exported import REGION

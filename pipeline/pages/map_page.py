@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 from scipy import ndimage
 
-from gee.grids import WGS84
+from gee.catalog import WGS84
 from gee.layers import SOIL_MOISTURE
 from pipeline.errors import DataError
 from pipeline.maps.prediction_store import SUMMARY

@@ -22,10 +22,10 @@ from models import store
 from models.inference import Predictor
 from models.partitioned import PartitionedStack
 from pipeline.cubes.cube import open_cube
-from pipeline.cubes.layout import DAYS
+from pipeline.cubes.layout import DAYS, UNREADABLE
 from pipeline.errors import DataError
 from pipeline.maps import blending
-from pipeline.maps.blocks import SM, UNREADABLE, Features, study_of
+from pipeline.maps.blocks import SM, Features, study_of
 from pipeline.products.product import Days, Values
 from pipeline.progress import Report
 from pipeline.tables.titles import WHOLE

@@ -18,15 +18,16 @@ import xarray as xr
 from numpy.typing import NDArray
 from pyproj import Transformer
 
-from gee import grids
+from gee.catalog import WGS84
 from gee.landcover import CLASSES
 from gee.target import in_outage
 from models.errors import ModelFileError
 from models.inference import AGREEMENT
 from pipeline.cubes.cube import open_cube
+from pipeline.cubes.layout import UNREADABLE
 from pipeline.errors import DataError, GeeSmapError
 from pipeline.maps.bands import SM, bands_of
-from pipeline.maps.blocks import UNREADABLE, model_hash
+from pipeline.maps.blocks import model_hash
 from pipeline.products.members import members_at
 from pipeline.products.product import Values
 from pipeline.products.smap import smap_at
@@ -85,7 +86,7 @@ def on_map(work: WorkDir, manifest: Manifest, stations: pd.DataFrame) -> OnMap:
         DataError: no station lies on the map, or there is no cube.
     """
     places = stations[["station", "lon", "lat"]].drop_duplicates("station").reset_index(drop=True)
-    to_grid = Transformer.from_crs(grids.WGS84, manifest.crs, always_xy=True)
+    to_grid = Transformer.from_crs(WGS84, manifest.crs, always_xy=True)
     x, y = to_grid.transform(places["lon"].to_numpy(), places["lat"].to_numpy())
     scale, _, left, _, down, top = manifest.crs_transform
     column, row = np.floor((np.asarray(x) - left) / scale), np.floor((np.asarray(y) - top) / down)

@@ -33,11 +33,12 @@ from gee.target import SmapBin
 from models import store
 from models.partitioned import OVERALL, STACK
 from models.store import ModelCard
+from pipeline.cubes.layout import COMPLETE
 from pipeline.errors import DataError
 from pipeline.maps.bands import MEANINGS, SM, bands_of
 from pipeline.maps.blocks import model_hash
 from pipeline.maps.day_images import image_path
-from pipeline.maps.prediction_store import COMPLETE, attributes_of
+from pipeline.maps.prediction_store import attributes_of
 from pipeline.planning import SMAP_BINS
 from pipeline.progress import Report
 from pipeline.study import Study

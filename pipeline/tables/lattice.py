@@ -18,8 +18,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from gee.catalog import WGS84
 from gee.errors import SettingError
-from gee.grids import WGS84, ease_cell_of, ease_edges, utm_crs
+from gee.grids import ease_cell_of, ease_edges, utm_crs
 from pipeline.errors import DataError
 
 Values = NDArray[np.float64]
