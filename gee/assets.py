@@ -365,11 +365,6 @@ class Difference:
     def __bool__(self) -> bool:
         return bool(self.added or self.removed)
 
-    @property
-    def reverse(self) -> Difference:
-        """The way back."""
-        return Difference(self.removed, self.added)
-
 
 def policy(name: str) -> Policy:
     """Who may do what with an asset."""

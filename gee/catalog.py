@@ -1,21 +1,19 @@
 """The sources as data: which dataset, which bands in which units, on which grid, over which days.
 
 A wrong factor, a fill code read as a value or a season before a sensor's launch spoil a study silently, so
-each dataset stands here once as a row, and the few functions below read the rows. The figures are those of
-the datasets' pages in the Earth Engine data catalogue and of the products' own user guides.
+each dataset stands here once as a row. The figures are those of the datasets' pages in the Earth Engine data
+catalogue and of the products' own user guides.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
 import ee
-
-from gee.errors import SettingError
 
 Kind = Literal["collection", "image", "table"]
 Transform = tuple[float, float, float, float, float, float]
@@ -30,8 +28,7 @@ SRTM_3_ARC_SECONDS: Transform = (1 / 1200, 0, -180, 0, -1 / 1200, 60)
 # SMAP L4 was warped from EASE-Grid 2.0; this is the grid that GDAL suggests for it, to the last digit.
 SMAP_WARPED: Transform = (0.09516256938937351, 0, -180, 0, -0.09516149300147864, 85.04450187981062)
 CHIRPS_20TH_DEGREE: Transform = (0.05, 0, -180, 0, -0.05, 50)
-# MERIT's pixels are centred on whole multiples of 3 arc seconds, half a pixel off those of SRTM. What CHIRPS
-# says of a day is taken for 0 to 24 UTC, and the night of MOD11A1 for the one that follows its day.
+# MERIT's pixels are centred on whole multiples of 3 arc seconds, half a pixel off those of SRTM.
 MERIT_3_ARC_SECONDS: Transform = (1 / 1200, 0, -180 - 1 / 2400, 0, -1 / 1200, 85 + 1 / 2400)
 LAND_COVER_LAST_YEAR = 2023  # newest image of MCD12Q1 that was seen in the catalogue
 
@@ -212,6 +209,8 @@ LST_RANGE = Source(
     cadence_days=LST.cadence_days,
     span_days=LST.span_days,
     start=LST.start,
+    # An image gathers the passes of one day, taken as one of UTC: over Asia its night follows its day, over
+    # America it comes before.
     note="the difference needs a clear sky twice, half a day apart",
 )
 LAI = Source(
@@ -340,6 +339,7 @@ SRTM = Source(
     crs=WGS84,
     transform=SRTM_3_ARC_SECONDS,
     metres=92.77,
+    latitudes=(-60, 60),
     kind="image",
     note="60° S to 60° N; no commercial redistribution",
 )
@@ -439,59 +439,6 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
         )
     }
 )  # fmt: skip
-
-
-def check_available(sources: Iterable[Source], start: dt.date, end: dt.date) -> None:
-    """Refuse a period in which a source has no images.
-
-    Args:
-        sources: that a study reads; static and yearly ones limit no period.
-        start: first day that is read, margins included.
-        end: last day that is read.
-
-    Raises:
-        SettingError: names every source that falls short, and the period that all of them cover.
-    """
-    dated = [source for source in sources if source.dated]
-    short = [source for source in dated if not source.covers(start, end)]
-    if not short:
-        return
-    first = max(source.start for source in dated)
-    last = min((source.end for source in dated if source.end), default=None)
-    if last is None:
-        advice = f"Start so late that {first} is the first day read."
-    elif first <= last:
-        advice = f"Keep what is read within {first} to {last}."
-    else:
-        advice = "No day has images of all of them: leave one out."
-    lines = [f"  {source.name} ({source.id}): {source.span}" for source in short]
-    raise SettingError(
-        f"No images for all of {start} to {end} (the study's days and the margins around them) in\n"
-        + "\n".join(lines)
-        + f"\n{advice}"
-    )
-
-
-def check_latitudes(sources: Iterable[Source], south: float, north: float, remedy: str) -> None:
-    """Refuse a region that reaches beyond a source.
-
-    Args:
-        sources: that a study reads.
-        south: of the region, degrees.
-        north: of the region, degrees.
-        remedy: what to do without them, a sentence.
-
-    Raises:
-        SettingError: names every source that falls short.
-    """
-    short = [one for one in sources if south < one.latitudes[0] or north > one.latitudes[1]]
-    if short:
-        lines = [f"  {one.name} ({one.id}): {one.latitudes[0]:g} to {one.latitudes[1]:g}" for one in short]
-        raise SettingError(
-            f"The region reaches from {south:.2f} to {north:.2f} degrees north, further than\n"
-            + "\n".join(lines)
-            + f"\n{remedy}"
-        )
 
 
 def scaled(image: ee.Image, source: Source, names: Sequence[str]) -> ee.Image:

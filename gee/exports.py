@@ -11,7 +11,8 @@ import datetime as dt
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
@@ -39,6 +40,7 @@ MONTHLY = ("dynamic", "cells")  # products of each month, before its label
 CELL_KEYS: tuple[str, ...] = ("cell", "lon", "lat")
 SIMULATED = "simulated"  # column that marks rows made from simulated sources
 KEY_DIGITS = 10  # of the hash, in the name of a task
+_DAY = re.compile(r"_\d{8}$")  # at the end of a band's name, see band_name
 Kind = Literal["image", "asset", "table"]
 
 
@@ -79,6 +81,11 @@ class Preparation:
     simulated: bool = False
     tag: str = "gee-smap"
     parts: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def year(self) -> int:
+        """Of the land cover: one for all days, so that no pixel turns to water on New Year's Eve."""
+        return self.calendar.start.year
 
     def stretches(self) -> Iterator[tuple[str, Calendar]]:
         """The days of each image and table with their label: months, or the parts of one that was cut."""
@@ -255,10 +262,14 @@ def band_name(band: str, day: dt.date) -> str:
     return f"{band.upper()}_{day:%Y%m%d}"
 
 
+def bands_in(columns: Iterable[str]) -> Bands:
+    """The predictors that are among the bands of images or the columns of tables, of any day."""
+    return Bands.of(_DAY.sub("", name).lower() for name in columns)
+
+
 def _products(preparation: Preparation) -> Iterator[Product]:
-    recipe, grid, calendar = preparation.recipe, preparation.grid, preparation.calendar
-    bands = preparation.bands
-    still = predictors.static(recipe, calendar.start.year, grid, bands)
+    recipe, grid, bands = preparation.recipe, preparation.grid, preparation.bands
+    still = predictors.static(recipe, preparation.year, grid, bands)
     inside = ee.Image.constant(1).clip(preparation.region).unmask(0, False).rename("region")
     placed = still.addBands(preparation.partitions.image.unmask(0, False)).addBands(inside)
     names = (*bands.static, partitions.BAND, "region")
@@ -296,7 +307,7 @@ def _stretch(
     seen = {
         name: _restored(stream, _reach(stream, stretch, recipe), ee.Image(assets[_checkpoint(stream)].asset))
         if assets
-        else predictors.observed(stream, _reach(stream, stretch, recipe), recipe, grid)
+        else predictors.observed(stream, _reach(stream, stretch, recipe), recipe, grid, preparation.year)
         for name, stream in wanted.streams.items()
     }
     days = predictors.daily(seen, stretch, recipe, wanted)
@@ -322,7 +333,7 @@ def _checkpoints(preparation: Preparation) -> Iterator[Product]:
     """One asset per source: its observations at 1 km over the period and its margins."""
     for stream in preparation.bands.streams.values():
         reach = _reach(stream, preparation.calendar, preparation.recipe)
-        seen = predictors.observed(stream, reach, preparation.recipe, preparation.grid)
+        seen = predictors.observed(stream, reach, preparation.recipe, preparation.grid, preparation.year)
         kept = stream.kept
         days = stream.image_days(reach)
         names = tuple(band_name(band, day) for day in days for band in kept)

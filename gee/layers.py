@@ -22,7 +22,7 @@ from gee import landcover, observations, predictors, target
 from gee.catalog import SMAP, Source
 from gee.partitions import BAND as PARTITION
 from gee.partitions import Partitions
-from gee.predictors import DYNAMIC, RADAR, STATIC
+from gee.predictors import PAPER, RAIN_DAYS, Bands
 from gee.recipe import Recipe
 from gee.target import MOISTURE, MORNING, SmapBin
 from gee.timeseries import Calendar
@@ -117,6 +117,13 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
         "silt": Scale("Silt", "%", 0, 80, BROWNS),
         "clay": Scale("Clay", "%", 0, 60, BROWNS),
         "dem": Scale("Elevation", "m", 0, 1500, BROWNS),
+        "dlst": Scale("Land surface temperature, day less night", "K", 0, 25, INFERNO),
+        **{
+            f"rain_{days}": Scale(f"Rain of the {days} days before", "mm", 0, 10 * days, BLUES)
+            for days in RAIN_DAYS
+        },
+        "slope": Scale("Slope", "°", 0, 25, BROWNS),
+        "twi": Scale("Topographic wetness", "", 6, 14, BLUES),
     }
 )
 """Of the predictors that are numbers; the day of year is the same everywhere and has no map. Limits suit
@@ -200,34 +207,39 @@ def soil_moisture(collection: str, day: dt.date, region: ee.Geometry | None = No
     return Layer(f"Soil moisture 1 km, {day}", _clipped(image, region), SOIL_MOISTURE)
 
 
-def predictor_image(day: dt.date, recipe: Recipe, grid: GeoBox) -> ee.Image:
+def predictor_image(
+    day: dt.date, recipe: Recipe, grid: GeoBox, bands: Bands = PAPER, year: int | None = None
+) -> ee.Image:
     """The predictors of a day, computed from the sources when the map asks for them.
 
     Args:
         day: wanted.
         recipe: the choices.
         grid: fine grid.
+        bands: the predictors wanted.
+        year: of the land cover, in a study the year of its first day; None is that of the day.
 
     Returns:
-        Bands ``ndvi`` to ``vh`` (dB) of the day, ``sand`` to ``dem`` and ``lc``, on the fine grid.
+        ``bands.dynamic`` of the day, radar in dB, and ``bands.static``, on the fine grid.
 
     Raises:
         SettingError: the recipe names a soil that cannot be had.
     """
-    only = Calendar(day, day)
+    only, year = Calendar(day, day), day.year if year is None else year
     seen = {
-        name: predictors.observed(stream, only.padded(*predictors.margins(stream, recipe)), recipe, grid)
-        for name, stream in predictors.STREAMS.items()
+        name: predictors.observed(
+            stream, only.padded(*predictors.margins(stream, recipe)), recipe, grid, year
+        )
+        for name, stream in bands.streams.items()
     }
-    moving = ee.Image(predictors.daily(seen, only, recipe).first()).select(list(DYNAMIC))
+    moving = ee.Image(predictors.daily(seen, only, recipe, bands).first()).select(list(bands.dynamic))
     if recipe.radar_mean == "power":
-        moving = observations.decibels(moving, RADAR)
-    both: ee.Image = moving.addBands(predictors.static(recipe, day.year, grid).select(list(STATIC)))
-    return both
+        moving = observations.decibels(moving)
+    return ee.Image(moving.addBands(predictors.static(recipe, year, grid, bands)))
 
 
 def predictor_layers(
-    image: ee.Image, names: Iterable[str] = PREDICTORS, region: ee.Geometry | None = None
+    image: ee.Image, names: Iterable[str], region: ee.Geometry | None = None
 ) -> tuple[Layer, ...]:
     """A layer for each predictor of an image, hidden until the reader chooses one.
 

@@ -170,6 +170,12 @@ class Bands:
         """Those static ones whose means over a cell say something."""
         return tuple(band for band in self.static if band not in ("lc", landcover.LAND))
 
+    @property
+    def beyond(self) -> Mapping[Source, frozenset[str]]:
+        """The further predictors by their source, where it is none of the paper's."""
+        made = {catalog.RAIN: self.further & {*RAIN}, catalog.DRAINAGE: self.further & {"twi"}}
+        return {source: names for source, names in made.items() if names}
+
     def sources(self, recipe: Recipe) -> tuple[Source, ...]:
         """The sources of the static ones, soil apart, which may be an asset of the study's own."""
         elevation = catalog.GLO30 if recipe.elevation == "glo30" else catalog.SRTM
@@ -201,7 +207,9 @@ def scenes(stream: Stream, days: Calendar, recipe: Recipe, grid: GeoBox) -> ee.I
     return quality.sentinel1_scenes(found, recipe.orbit).filterBounds(grids.rectangle(grid))
 
 
-def observed(stream: Stream, calendar: Calendar, recipe: Recipe, grid: GeoBox) -> ee.ImageCollection:
+def observed(
+    stream: Stream, calendar: Calendar, recipe: Recipe, grid: GeoBox, year: int
+) -> ee.ImageCollection:
     """What a source saw, as means over the fine pixels.
 
     Args:
@@ -209,6 +217,7 @@ def observed(stream: Stream, calendar: Calendar, recipe: Recipe, grid: GeoBox) -
         calendar: days of observation wanted.
         recipe: the choices.
         grid: fine grid.
+        year: of the land cover that tells water, the same for all days of a study: see ``static``.
 
     Returns:
         Images with ``system:time_start``. Of an optical source one per scene, with its predictors and
@@ -220,7 +229,7 @@ def observed(stream: Stream, calendar: Calendar, recipe: Recipe, grid: GeoBox) -
     if stream is RAINFALL:
         days = scenes(stream, calendar, recipe, grid)
         return ee.ImageCollection(days.map(lambda day: stream.observe(ee.Image(day), recipe)))
-    land = landcover.classes(calendar.start.year).neq(0)
+    land = landcover.classes(year).neq(0)
     images = scenes(stream, Calendar(stream.image_days(calendar)[0], calendar.end), recipe, grid)
     names = list(stream.bands)
 

@@ -8,11 +8,13 @@ Sources: Xu et al. 2024 section 2.2.2, the SMAP L4 user guide (NSIDC, SPL4SMGP),
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import ee
 
-from gee.catalog import Source, scaled
+from gee.catalog import SMAP, SMAP_007, Source, scaled
 from gee.timeseries import Calendar
 
 MOISTURE = "sm"
@@ -50,6 +52,9 @@ class SmapBin:
 
 MORNING = SmapBin(-1, 21, "21-24 UTC of the day before, 5-8 in Beijing")
 PAPER_UTC = SmapBin(0, 6, "6-9 UTC, 14-17 in Beijing")
+BINS: Mapping[str, SmapBin] = MappingProxyType({"morning": MORNING, "utc-06-09": PAPER_UTC})
+VERSIONS: Mapping[str, Source] = MappingProxyType({"008": SMAP, "007": SMAP_007})
+"""By the words of ``gee.recipe``."""
 
 
 def in_outage(day: dt.date) -> bool:

@@ -28,11 +28,9 @@ DATE = "date"  # band of an observation: days since 1970-01-01, with fractions w
 SHORTEST_DAYS = 1e-6  # between two observations, a tenth of a second
 
 SG_HALF_WIDTH = 5  # Xu et al. 2024, 3.1: m = 5, that is 11 days
-SG_DEGREE = 4  # Xu et al. 2024, 3.1: d = 4
-# The least-squares polynomial's value at the middle of 11 equidistant days; Savitzky and Golay 1964,
-# table of quartics and quintics. Equal to scipy.signal.savgol_coeffs(11, 4).
+# The value at the middle of 11 equidistant days of the least-squares polynomial of degree 4 (Xu et al. 2024,
+# 3.1: d = 4); Savitzky and Golay 1964, table of quartics and quintics. As scipy.signal.savgol_coeffs(11, 4).
 SG_WEIGHTS = tuple(weight / 429 for weight in (18, -45, -10, 60, 120, 143, 120, 60, -10, -45, 18))
-MARGIN_DAYS = GAP_DAYS + SG_HALF_WIDTH  # what the first and the last smoothed day look at
 
 
 @dataclass(frozen=True)
@@ -307,7 +305,7 @@ def sums_before(
 
     def counted(image: ee.Image) -> ee.Image:
         amount = _values(image, [band])
-        known = amount.mask().unmask(0, False).rename("known")
+        known = amount.mask().unmask(0, False).toDouble().rename("known")  # as in nothing: sums want one type
         return _at_time(amount.unmask(0, False).addBands(known), image)
 
     days = _during(daily, calendar, edges[-1], 0).map(counted)

@@ -17,7 +17,8 @@ from gee.local import limits
 from gee.local.errors import EngineError
 
 if TYPE_CHECKING:
-    from gee.local.raster.pixels import Pixels, Plan, TileCache
+    from gee.local.raster.cache import TileCache
+    from gee.local.raster.pixels import Pixels, Plan
 
 
 class Library(Protocol):

@@ -41,8 +41,8 @@ from gee.local.messages import (
     PixelGrid,
     Rendering,
 )
+from gee.local.raster.cache import TileCache
 from gee.local.raster.images import Image, output_grid, region_grid
-from gee.local.raster.pixels import TileCache
 from gee.local.results import encoding, rasters, tables
 from gee.local.values import Collection, Feature
 

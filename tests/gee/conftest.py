@@ -20,8 +20,8 @@ from gee.local.assets.library import collection_of, table_of
 from gee.local.context import Context, working
 from gee.local.errors import EngineError
 from gee.local.geometry.projections import Grid, Projection
+from gee.local.raster.cache import TileCache
 from gee.local.raster.images import Image
-from gee.local.raster.pixels import TileCache
 from gee.local.raster.scenes import image_from_scene
 from gee.local.results.encoding import encode
 from gee.local.sources import catalogue

@@ -255,12 +255,8 @@ SOME = st.frozensets(
 
 
 @given(SOME, SOME)
-def test_a_difference_leads_to_the_other_policy_and_back(
-    one: frozenset[Grant], other: frozenset[Grant]
-) -> None:
-    change = Difference.between(Policy(one), Policy(other))
-    assert Policy(one).changed(change).grants == other
-    assert Policy(other).changed(change.reverse).grants == one
+def test_a_difference_leads_to_the_other_policy(one: frozenset[Grant], other: frozenset[Grant]) -> None:
+    assert Policy(one).changed(Difference.between(Policy(one), Policy(other))).grants == other
 
 
 def test_a_policy_is_written_as_the_rest_reference_has_it() -> None:

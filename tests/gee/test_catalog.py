@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gee import catalog
-from gee.catalog import SOURCES, Band, Source, check_available, scaled
+from gee.availability import check_available
+from gee.catalog import SOURCES, Band, Source, scaled
 from gee.errors import SettingError
 from gee.local.sources import catalogue
 from gee.local.sources.dataset import RasterGrid

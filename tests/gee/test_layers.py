@@ -18,7 +18,7 @@ from gee import landcover, layers, partitions
 from gee.catalog import SMAP
 from gee.layers import PREDICTORS, SOIL_MOISTURE, Key, Place, Scale
 from gee.local.sources.dataset import BandSpec, Dataset, RasterGrid, Scene, Slot, reader
-from gee.predictors import STATIC
+from gee.predictors import STATIC, Bands
 from gee.recipe import RECOMMENDED
 
 HERE = RasterGrid("EPSG:4326", (0.1, 0.0, 117.0, 0.0, -0.1, 32.0), 4, 3)
@@ -127,7 +127,7 @@ def test_names_have_colours_that_are_told_apart(colours: tuple[str, ...], seen_b
 def test_every_predictor_with_a_map_has_a_scale_in_growing_order() -> None:
     assert set(PREDICTORS) == {
         "ndvi", "ndwi", "nsdsi", "evi", "vv", "vh", "lai", "lst", "albedo", "sand", "silt", "clay", "dem",
-        "lc",
+        "lc", "dlst", "rain_3", "rain_7", "rain_15", "rain_30", "slope", "twi",
     }  # fmt: skip
     for look in [SOIL_MOISTURE, *PREDICTORS.values()]:
         if isinstance(look, Scale):
@@ -189,6 +189,27 @@ def test_predictors_of_a_day_are_on_the_fine_grid_with_radar_in_decibels(earth: 
     values = earth.pixels(image.select(["vv", "vh", "dem", "LC_3"]), pixels)
     assert ((values["vv"] > -25) & (values["vv"] < 5)).all()  # power would lie above 0
     assert (values["vh"] < values["vv"]).all()
+
+
+def test_the_predictors_of_a_wider_set_are_there_and_have_layers(earth: Any) -> None:
+    grid = GeoBox((2, 3), Affine(1000, 0, 540_000, 0, -1000, 3_540_000), "EPSG:32650")
+    image = layers.predictor_image(DAY, RECOMMENDED, grid, Bands.of(["rain_7", "slope"]))
+    names = earth.value(image.bandNames())
+    assert {"rain_3", "rain_7", "rain_15", "rain_30", "slope"} <= set(names)
+    assert not {"dlst", "twi"} & set(names)
+    rain, slope = layers.predictor_layers(image, ["rain_7", "slope"])
+    assert (rain.name, slope.name) == ("Rain of the 7 days before, 0 to 70 mm", "Slope, 0 to 25 °")
+
+
+def test_a_day_of_a_longer_study_has_the_land_cover_of_the_studys_first_year(earth: Any) -> None:
+    grid = GeoBox((2, 3), Affine(1000, 0, 540_000, 0, -1000, 3_540_000), "EPSG:32650")
+    own, first = (
+        layers.predictor_image(dt.date(2019, 7, 3), RECOMMENDED, grid, year=year).serialize()
+        for year in (None, 2017)
+    )
+    # MCD12Q1's image of a year is asked for from New Year's Day to the next one.
+    assert ("2017-01-01" in first, "2020-01-01" in first) == (True, False)
+    assert ("2017-01-01" in own, "2020-01-01" in own) == (False, True)
 
 
 def test_predictors_are_hidden_layers_whose_names_tell_their_limits(earth: Any) -> None:

@@ -15,7 +15,7 @@ from odc.geo.geobox import GeoBox
 from pyproj import Geod, Transformer
 from scipy.interpolate import RegularGridInterpolator
 
-from gee import catalog, exports, grids, partitions, predictors, statics, target
+from gee import availability, catalog, exports, grids, partitions, predictors, statics, target
 from gee.cells import ease_cells
 from gee.errors import SettingError
 from gee.local.sources.dataset import RasterGrid
@@ -51,7 +51,7 @@ def put_rain(earth: Any, amounts: dict[int, float | Array]) -> None:
 def rain_of(earth: Any, calendar: Calendar) -> dict[str, list[Any]]:
     """The sums of each day on the fine grid."""
     reach = calendar.padded(*predictors.margins(RAINFALL, RECOMMENDED))
-    seen = predictors.observed(RAINFALL, reach, RECOMMENDED, FINE)
+    seen = predictors.observed(RAINFALL, reach, RECOMMENDED, FINE, DAY.year)
     daily = predictors.timeseries.sums_before(seen, calendar, "rain", predictors.RAIN_DAYS)
     return {
         name: list(earth.pixels(daily.select([name]).toBands(), FINE_PIXELS).values())
@@ -60,7 +60,7 @@ def rain_of(earth: Any, calendar: Calendar) -> dict[str, list[Any]]:
 
 
 def test_rain_is_that_of_the_days_up_to_the_one_before(earth: Any) -> None:
-    amounts = {days: float(2 ** min(days, 12) % 97) for days in range(-2, 34) if days >= 0} | {-1: 50.0}
+    amounts = {days: float(2 ** min(days, 12) % 97) for days in range(34)} | {-1: 50.0}
     put_rain(earth, amounts)
     found = rain_of(earth, Calendar(DAY, DAY + dt.timedelta(1)))
     for length in (3, 7, 15, 30):
@@ -236,16 +236,35 @@ def test_a_plan_shows_the_further_predictors_and_without_them_is_what_it_was(ear
                                          partitions=narrow.preparation.partitions)  # fmt: skip
 
 
+@pytest.mark.parametrize("checkpoints", [None, "projects/p/assets/f"])
+def test_all_months_of_a_study_have_the_water_of_one_land_cover(earth: Any, checkpoints: str | None) -> None:
+    over_new_year = Calendar(dt.date(2018, 12, 10), dt.date(2019, 2, 10))
+    planned = exports.plan(replace(preparation(PAPER, checkpoints), calendar=over_new_year))
+    requests = [product.request.decode() for product in planned.products]
+    # MCD12Q1's image of a year is asked for from New Year's Day to the next one.
+    assert any("2018-01-01" in request for request in requests)
+    assert not any("2020-01-01" in request for request in requests)
+
+
 @pytest.mark.parametrize(("south", "north"), [(-51, -40), (40, 50.01)])
 def test_a_region_beyond_the_rain_is_told_with_its_source(south: float, north: float) -> None:
-    with pytest.raises(SettingError, match=r"(?s)rain \(UCSB-CHG/CHIRPS/DAILY\): -50 to 50\nDo this"):
-        catalog.check_latitudes([catalog.RAIN, catalog.LST], south, north, "Do this")
-    catalog.check_latitudes([catalog.RAIN], -50, 50, "")
+    with pytest.raises(SettingError) as caught:
+        availability.check_latitudes({catalog.RAIN: "do this", catalog.LST: "do that"}, south, north)
+    assert "  rain (UCSB-CHG/CHIRPS/DAILY): -50 to 50; do this" in str(caught.value).splitlines()
+    assert "do that" not in str(caught.value)
+    availability.check_latitudes({catalog.RAIN: "", catalog.SRTM: "", catalog.DRAINAGE: ""}, -50, 50)
+
+
+def test_what_is_beyond_the_paper_is_told_by_its_source() -> None:
+    assert Bands.of(["rain_7", "twi", "slope", "dlst"]).beyond == {
+        catalog.RAIN: {"rain_3", "rain_7", "rain_15", "rain_30"}, catalog.DRAINAGE: {"twi"},
+    }  # fmt: skip
+    assert not Bands.of(["slope", "dlst"]).beyond  # of elevation and LST
 
 
 def test_a_period_before_the_rain_is_told_with_its_source() -> None:
     with pytest.raises(SettingError, match=r"rain .*1981-01-01 on"):
-        catalog.check_available([catalog.RAIN], dt.date(1980, 12, 31), dt.date(1981, 2, 1))
+        availability.check_available([catalog.RAIN], dt.date(1980, 12, 31), dt.date(1981, 2, 1))
 
 
 def test_temperature_and_range_are_filled_each_by_its_own_gaps(earth: Any) -> None:

@@ -107,7 +107,7 @@ def read(earth: Any, images: ee.ImageCollection, band: str) -> list[np.ma.Masked
 def test_reflectance_becomes_means_of_indices_over_clear_land_and_their_mean_date(earth: Any) -> None:
     land = put_land(earth)
     ndvi, dates = (np.where(land, layer, np.nan) for layer in put_reflectance(earth))
-    seen = predictors.observed(OPTICAL["reflectance"], Calendar(DAY, DAY), RECOMMENDED, FINE)
+    seen = predictors.observed(OPTICAL["reflectance"], Calendar(DAY, DAY), RECOMMENDED, FINE, DAY.year)
     [found], [date] = read(earth, seen, "ndvi"), read(earth, seen, "date")
     expected, share = means(ndvi, HALF_KM)
     expected_date, _ = means(dates, HALF_KM)
@@ -122,7 +122,7 @@ def test_reflectance_becomes_means_of_indices_over_clear_land_and_their_mean_dat
 def test_a_composites_first_day_is_its_date_where_the_recipe_says_so(earth: Any) -> None:
     put_land(earth)
     put_reflectance(earth)
-    seen = predictors.observed(OPTICAL["reflectance"], Calendar(DAY, DAY), PAPER, FINE)
+    seen = predictors.observed(OPTICAL["reflectance"], Calendar(DAY, DAY), PAPER, FINE, DAY.year)
     [date] = read(earth, seen, "date")
     assert set(date.compressed()) == {(dt.date(2019, 7, 4) - EPOCH).days}
 
@@ -171,7 +171,7 @@ def test_other_optical_sources_become_means_over_clear_land(
     layers = {b: v.astype(np.uint8) if v.dtype in (np.int64, np.float64) else v for b, v in layers.items()}
     earth.put(asset, grid, [(start, layers)])
     stream = OPTICAL[name]
-    [found] = read(earth, predictors.observed(stream, Calendar(DAY, DAY), RECOMMENDED, FINE), name)
+    [found] = read(earth, predictors.observed(stream, Calendar(DAY, DAY), RECOMMENDED, FINE, DAY.year), name)
     expected, share = means(np.where(bad, np.nan, value(np.trunc(raw))), grid)
     # Away from the lake, whose pixels of another size the expectation does not know.
     dry = np.s_[:2, :2]
@@ -220,7 +220,7 @@ def test_a_days_radar_is_the_mean_power_of_its_scenes_weighted_by_what_they_saw(
             ("2019-07-10T22:00:00", scene(30), descending),
         ],
     )
-    seen = predictors.observed(BACKSCATTER, Calendar(DAY, DAY), RECOMMENDED, FINE)
+    seen = predictors.observed(BACKSCATTER, Calendar(DAY, DAY), RECOMMENDED, FINE, DAY.year)
     first, second = (blocks(one["VV"].filled(np.nan).astype(float)) for one in (whole, holed))
     weight = np.ones((5, 6))
     weight[0, 0] = 0.5
@@ -231,7 +231,7 @@ def test_a_days_radar_is_the_mean_power_of_its_scenes_weighted_by_what_they_saw(
 def test_decibels_are_averaged_as_such_where_the_recipe_says_so(earth: Any) -> None:
     one = scene(40)
     put_radar(earth, [("2019-07-10T10:00:00", one, PROPERTIES)])
-    [found] = read(earth, predictors.observed(BACKSCATTER, Calendar(DAY, DAY), PAPER, FINE), "vh")
+    [found] = read(earth, predictors.observed(BACKSCATTER, Calendar(DAY, DAY), PAPER, FINE, DAY.year), "vh")
     np.testing.assert_allclose(found, blocks(10 * np.log10(one["VH"].data.astype(float))), rtol=1e-5)
     assert (found < 10 * np.log10(blocks(one["VH"].data.astype(float)))).all()
 

@@ -18,7 +18,6 @@ from scipy.signal import savgol_coeffs, savgol_filter
 from gee.errors import SettingError
 from gee.local.sources.dataset import RasterGrid
 from gee.timeseries import (
-    MARGIN_DAYS,
     SG_WEIGHTS,
     Calendar,
     daily,
@@ -294,7 +293,6 @@ def test_whatever_is_missing_filling_equals_interpolation(earth: Any, data: st.D
 
 def test_the_weights_are_those_of_an_11_day_polynomial_of_degree_4():
     np.testing.assert_allclose(SG_WEIGHTS, savgol_coeffs(11, 4), rtol=0, atol=1e-12)
-    assert MARGIN_DAYS == 20
 
 
 def test_smoothing_equals_scipy_and_keeps_the_value_where_any_of_11_days_is_missing(earth: Any):

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from scipy.signal import savgol_filter
 
 from gee.local.sources.dataset import RasterGrid
-from gee.timeseries import GAP_DAYS, MARGIN_DAYS, SG_HALF_WIDTH, Calendar, linear_fill, savitzky_golay
+from gee.timeseries import GAP_DAYS, SG_HALF_WIDTH, Calendar, linear_fill, savitzky_golay
 
 PIECE_DAYS = 122
+MARGIN_DAYS = GAP_DAYS + SG_HALF_WIDTH  # what the first and the last smoothed day look at
 FIRST = dt.date(2019, 4, 1)  # the days of a piece are counted from here; the sites' own years differ
 COLUMNS = 34
 RANGE = (200.0, 350.0)  # K

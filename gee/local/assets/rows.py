@@ -14,6 +14,8 @@ from gee.local.assets.names import AssetName
 from gee.local.assets.records import Asset, NewAsset
 from gee.local.errors import EngineError
 
+MAX_ASSET_BYTES = 250 << 30  # guides/usage: max asset storage space 250 GB; told, not enforced
+MAX_ASSET_COUNT = 10_000  # guides/usage: max number of assets; told, not enforced
 _COLUMNS = (
     "name", "parent", "type", "properties", "start_time", "end_time", "create_time", "version", "bands",
     "geometry", "size_bytes", "feature_count", "extra", "content", "files", "mounted", "policy",
@@ -146,3 +148,18 @@ def names_below(connection: sqlite3.Connection, name: AssetName) -> list[AssetNa
 def is_referenced(connection: sqlite3.Connection, content: str) -> bool:
     """Whether any asset has this content."""
     return connection.execute("SELECT 1 FROM assets WHERE content = ?", (content,)).fetchone() is not None
+
+
+def quota(connection: sqlite3.Connection, root: AssetName) -> dict[str, str]:
+    """What a root holds and may hold, as the REST interface tells it; what is mounted does not count."""
+    count, size = connection.execute(
+        "SELECT count(*), coalesce(sum(size_bytes), 0) FROM assets "
+        "WHERE name > ? AND name < ? AND NOT mounted",
+        below(root),
+    ).fetchone()
+    return {
+        "sizeBytes": str(size),
+        "maxSizeBytes": str(MAX_ASSET_BYTES),
+        "assetCount": str(count),
+        "maxAssets": str(MAX_ASSET_COUNT),
+    }

@@ -41,13 +41,12 @@ from gee.local.assets.rows import (
     insert_copy,
     is_referenced,
     names_below,
+    quota,
     read_asset,
     rename_tree,
 )
 from gee.local.errors import EngineError
 
-MAX_ASSET_BYTES = 250 << 30  # guides/usage: max asset storage space 250 GB; told, not enforced
-MAX_ASSET_COUNT = 10_000  # guides/usage: max number of assets; told, not enforced
 _MAKER = "operation"  # note of which task made an asset
 _TASK: ContextVar[str | None] = ContextVar("task", default=None)
 MOUNTABLE = (IMAGE, IMAGE_COLLECTION, TABLE)
@@ -138,7 +137,7 @@ class AssetStore:
             if asset is None:
                 raise not_found(asset_name)
             if asset_name.is_root and self.access.owns_root(connection, caller, asset_name):
-                return replace(asset, quota=_quota(connection, asset_name))
+                return replace(asset, quota=quota(connection, asset_name))
             return asset
 
     def list_assets(self, parent: str, caller: Identity, query: Query | None = None) -> Page:
@@ -492,17 +491,3 @@ def _exists(name: AssetName) -> EngineError:
 
 def _cannot_hold(parent: AssetName, parent_type: str, child_type: str) -> EngineError:
     return EngineError(f"Asset '{parent}' of type {parent_type} cannot hold an asset of type {child_type}.")
-
-
-def _quota(connection: sqlite3.Connection, root: AssetName) -> dict[str, str]:
-    count, size = connection.execute(
-        "SELECT count(*), coalesce(sum(size_bytes), 0) FROM assets "
-        "WHERE name > ? AND name < ? AND NOT mounted",
-        below(root),
-    ).fetchone()
-    return {
-        "sizeBytes": str(size),
-        "maxSizeBytes": str(MAX_ASSET_BYTES),
-        "assetCount": str(count),
-        "maxAssets": str(MAX_ASSET_COUNT),
-    }

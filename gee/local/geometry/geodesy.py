@@ -30,7 +30,6 @@ WGS84 = pyproj.Geod(ellps="WGS84")
 LON_LAT = "EPSG:4326"
 SPHERE_RADIUS = 6_371_010.0  # metres; mean radius of the Earth
 _MAX_HALVINGS = 24
-_NO_MARGIN = "Unable to perform this geometry operation. Please specify a non-zero error margin."
 _LOOKED_AT = (0.25, 0.5, 0.75)  # the middle alone misses an edge that crosses its chord there
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import shapely
-from affine import Affine
 from numpy.typing import NDArray
 from rasterio import features
 
@@ -20,11 +19,6 @@ from gee.local.errors import EngineError
 from gee.local.geometry.geometries import Geometry
 from gee.local.geometry.projections import Grid
 from gee.local.geometry.shapes import valid
-
-
-def affine_of(grid: Grid) -> Affine:
-    """A grid's transform as rasterio takes it."""
-    return Affine(*grid.projection.transform)
 
 
 def key_of(geometry: Geometry) -> bytes:

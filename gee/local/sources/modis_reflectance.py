@@ -45,7 +45,6 @@ FORWARD = 0.07  # share by which a tilted view changes reflectance
 SHADE = 0.45  # share of light left in a cloud's shadow
 CLOUD = np.array((0.46, 0.50, 0.47, 0.46, 0.42, 0.36, 0.28))
 
-EXTRA = ("QA", "SolarZenith", "ViewZenith", "RelativeAzimuth", "StateQA", "DayOfYear")
 SPECS = (
     *(BandSpec(band, "int16", LOWEST, HIGHEST) for band in BANDS),
     BandSpec("QA", "uint32", pyramiding="MODE"),

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 EARTH_RADIUS = 6371.0  # km
-MINUTES_PER_DAY = 1440.0
 HOURS_PER_DEGREE = 24 / 360  # of longitude, of the mean sun
 
 

@@ -19,7 +19,7 @@ import gee.local.algorithms  # noqa: F401  (registers the algorithms)
 from gee.local import graph
 from gee.local.assets.iam import LOCAL_USER, Identity
 from gee.local.context import Context, working
-from gee.local.raster.pixels import TileCache
+from gee.local.raster.cache import TileCache
 from gee.local.rest.api import Api
 from gee.local.rest.assembly import assemble
 from gee.local.rest.storage import start_storage

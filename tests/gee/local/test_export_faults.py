@@ -6,7 +6,6 @@ import json
 import os
 import resource
 import signal
-import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from google.cloud import storage as cloud
 from gee.local.assets.iam import LOCAL_USER as LOCAL
 from gee.local.rest.assembly import assemble
 from gee.local.rest.process import Child, start
+from tests.disks import mounted
 
 ROOT = "projects/my-project/assets"
 WAIT = 30.0
@@ -115,16 +115,8 @@ def test_a_killed_export_leaves_nothing_half_done_and_is_done_again(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 8 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("mounting a small disk needs root")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with mounted(tmp_path / "disk", 8) as disk:
+        yield disk
 
 
 def test_a_full_disk_fails_the_export_and_nothing_else(

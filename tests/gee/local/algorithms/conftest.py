@@ -35,6 +35,21 @@ def pixels(compute: Callable[[Any], Any]) -> Callable[..., list[Any]]:
     return read
 
 
+@pytest.fixture
+def first(compute: Callable[[Any], Any]) -> Callable[[Any], dict[str, Any]]:
+    """From an image to name and first pixel of each band, None where it is masked."""
+
+    def read(image: Any) -> dict[str, Any]:
+        value = compute(image)
+        shown = {}
+        for name, raster in zip(value.names, value.read(GRID), strict=True):
+            valid = raster.valid(GRID.shape)[0, 0]
+            shown[name] = raster.full(GRID.shape).values[0, 0].item() if valid else None
+        return shown
+
+    return read
+
+
 def _masked(raster: Raster, grid: Grid) -> Any:
     hidden = ~raster.valid(grid.shape)
     wide = hidden.reshape(hidden.shape + (1,) * (raster.values.ndim - 2))

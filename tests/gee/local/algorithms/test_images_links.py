@@ -3,26 +3,10 @@
 from __future__ import annotations
 
 import ee
-import pytest
 
 from gee.local.geometry.projections import Grid, Projection
 
 GRID = Grid(Projection("EPSG:32650", (1000.0, 0.0, 400_000.0, 0.0, -1000.0, 3_600_000.0)), 3, 2)
-
-
-@pytest.fixture
-def first(compute):
-    """From an image to name and first pixel of each band, None where it is masked."""
-
-    def read(image):
-        value = compute(image)
-        shown = {}
-        for name, raster in zip(value.names, value.read(GRID), strict=True):
-            valid = raster.valid(GRID.shape)[0, 0]
-            shown[name] = raster.full(GRID.shape).values[0, 0].item() if valid else None
-        return shown
-
-    return read
 
 
 def scores():

@@ -12,21 +12,6 @@ from gee.local.geometry.projections import Grid, Projection
 GRID = Grid(Projection("EPSG:32650", (1000.0, 0.0, 400_000.0, 0.0, -1000.0, 3_600_000.0)), 3, 2)
 
 
-@pytest.fixture
-def first(compute):
-    """From an image to name and first pixel of each band, None where it is masked."""
-
-    def read(image):
-        value = compute(image)
-        shown = {}
-        for name, raster in zip(value.names, value.read(GRID), strict=True):
-            valid = raster.valid(GRID.shape)[0, 0]
-            shown[name] = raster.full(GRID.shape).values[0, 0].item() if valid else None
-        return shown
-
-    return read
-
-
 def test_an_image_is_reduced_across_its_valid_bands(first):
     image = ee.Image.constant([1, 5, 9]).addBands(ee.Image(1000).updateMask(0))
     assert first(image.reduce(ee.Reducer.mean())) == {"mean": 5}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,34 +11,15 @@ import pandas as pd
 import pytest
 import rasterio
 
-from gee.local.assets.iam import LOCAL_USER
 from gee.local.assets.library import StoreLibrary
 from gee.local.assets.mounts import Mount, date_in, mount
 from gee.local.assets.store import AssetStore
-from gee.local.assets.stored import StoredAssets
-from gee.local.context import Context, working
 from gee.local.errors import EngineError
 from gee.local.geometry.projections import Grid, Projection
-from gee.local.raster.pixels import TileCache
-from gee.local.rest.assembly import open_store
 from gee.local.results.encoding import encode
-from gee.local.sources import catalogue
 
 VALUES = np.arange(300 * 200, dtype="float32").reshape(200, 300)
 TRANSFORM = (500.0, 0.0, 400_000.0, 0.0, -500.0, 3_600_000.0)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[AssetStore]:
-    with open_store(tmp_path / "state", "my-project") as opened:
-        yield opened
-
-
-@pytest.fixture
-def library(store: AssetStore) -> Iterator[StoreLibrary]:
-    found = StoreLibrary(store, StoredAssets(store), catalogue.find, LOCAL_USER)
-    with working(Context(found, TileCache(2**26))):
-        yield found
 
 
 def write(path: Path, values: np.ndarray = VALUES, **more: Any) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,36 +10,18 @@ import pytest
 import rasterio
 import xarray as xr
 
-from gee.local.assets.iam import LOCAL_USER
 from gee.local.assets.library import StoreLibrary
 from gee.local.assets.mounts import Mount, mount, raster
 from gee.local.assets.records import IMAGE, NewAsset
 from gee.local.assets.store import AssetStore
-from gee.local.assets.stored import RASTER, StoredAssets
-from gee.local.context import Context, working
+from gee.local.assets.stored import RASTER
 from gee.local.errors import EngineError
 from gee.local.geometry.projections import Grid, Projection
-from gee.local.raster.pixels import TileCache
-from gee.local.rest.assembly import open_store
-from gee.local.sources import catalogue
 
 ROOT = "projects/my-project/assets"
 TRANSFORM = (0.25, 0.0, 100.0, 0.0, -0.25, 40.0)
 GRID = Grid(Projection("EPSG:4326", TRANSFORM), 40, 30)
 VALUES = np.arange(1200, dtype="float32").reshape(30, 40)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[AssetStore]:
-    with open_store(tmp_path / "state", "my-project") as opened:
-        yield opened
-
-
-@pytest.fixture
-def library(store: AssetStore) -> Iterator[StoreLibrary]:
-    found = StoreLibrary(store, StoredAssets(store), catalogue.find, LOCAL_USER)
-    with working(Context(found, TileCache(2**26))):
-        yield found
 
 
 def geotiff(path: Path, values: np.ndarray, **more: object) -> Path:

@@ -14,7 +14,6 @@ import re
 import signal
 import socket
 import sqlite3
-import subprocess
 import threading
 import time
 import urllib.error
@@ -31,6 +30,7 @@ import pytest
 
 from gee.local.errors import EngineError
 from gee.local.rest.process import Child, start
+from tests.disks import mounted
 
 Graph = dict[str, Any]
 
@@ -822,16 +822,8 @@ def test_after_kill_9_every_asset_is_there_and_every_task_ends_once(tmp_path: Pa
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 8 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("mounting a small disk needs root")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with mounted(tmp_path / "disk", 8) as disk:
+        yield disk
 
 
 def test_a_full_disk_is_told_and_nothing_else_stops(small_disk: Path) -> None:

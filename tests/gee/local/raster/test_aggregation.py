@@ -18,7 +18,7 @@ from gee.local.errors import EngineError
 from gee.local.geometry.projections import Grid, Projection
 from gee.local.raster import aggregation
 from gee.local.raster.aggregation import overlap
-from gee.local.raster.pixels import TileCache
+from gee.local.raster.cache import TileCache
 
 SIDE = 463.3127165279165
 SPHERE = "+proj=sinu +lon_0=0 +x_0=0 +y_0=0 +R=6371007.181 +units=m +no_defs"

@@ -17,7 +17,8 @@ from gee.local.context import Context, working
 from gee.local.errors import EngineError
 from gee.local.geometry.projections import Grid, Projection
 from gee.local.raster import pixels as px
-from gee.local.raster.pixels import Constant, Located, Pick, Pointwise, Raster, Surrounded, TileCache
+from gee.local.raster.cache import TileCache
+from gee.local.raster.pixels import Constant, Located, Pick, Pointwise, Raster, Surrounded
 
 UTM = Projection("EPSG:32650", (1000.0, 0.0, 400_000.0, 0.0, -1000.0, 3_600_000.0))
 SMALL = Grid(UTM, 4, 3)
