@@ -32,8 +32,7 @@ Rows = NDArray[np.float32]
 EXPLAINED = 1000  # training rows whose SHAP values tell the importance of the predictors
 WHISKER = 1.5  # interquartile ranges above the upper quartile; Meyer and Pebesma 2021, 2.3
 PAIRS = 10_000_000  # of training rows, whose distances are averaged; all of them up to about 4,500 rows
-BLOCK = 65_536  # rows worked on at a time
-LEAVES = 4  # looked at for a pixel inside the area: more bring its index nearer to the true one, and cost
+BLOCK = 32_800  # rows worked on at a time; columns a power of two apart would share places in the cache
 VERSION = 1  # of the bytes
 
 
@@ -177,7 +176,8 @@ class GridIndex:
         Returns:
             (days, pixels). Outside the area as ``Applicability.di``, so that what is outside is told exactly;
             inside at least the true index and at most the threshold, as the search ends early there. NaN as
-            for ``Applicability.di``.
+            for ``Applicability.di``. Either hangs on the predictors of that pixel on that day alone, not on
+            which others are asked with it.
         """
         found = np.empty((days, len(pixels)), np.float32)
         size = max(1, BLOCK // days)
@@ -189,7 +189,7 @@ class GridIndex:
                 own = own[:, some] if own.shape[1] > 1 else own
                 column[:] = (own - self._area.mean[k]) * self._area.factor[k]
             flat = columns.reshape(len(columns), -1)
-            di = self._nearest.of_columns(flat, self.threshold, LEAVES)
+            di = self._nearest.of_columns(flat, self.threshold)
             found[:, at : at + size] = di.reshape(days, -1)
         return found
 

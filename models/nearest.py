@@ -1,15 +1,17 @@
 """The distance to the nearest of many rows, for tables and for the tens of millions of rows of a map.
 
-Rows that lie near each other are looked up together, 64 in the lanes of one loop that compilers turn into
-vector instructions: a box of the tree is passed over where none of them can have its nearest row in it
-(Bentley's k-d tree of 1975 with the boxes of its nodes, and the shared walk of Gray and Moore 2000). Of rows
-with gaps, those that lack the same coordinates form one tree, and share a space without gaps with the asked.
+The rows are split into leaves of 48 that lie near each other (Bentley's k-d tree of 1975, with the boxes of
+its nodes). A point goes down to one leaf by its own coordinates, and back up only to leaves whose boxes are
+near enough; the rows of a leaf and the boxes of a group lie in the lanes of one loop, which compilers turn
+into vector instructions. No point is helped by another, so what is found depends on the point alone. Of rows
+with gaps, those that lack the same coordinates form one tree, and share a space without gaps with the point.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,28 +25,40 @@ numba = inference.numba
 Rows = NDArray[np.float32]
 Places = NDArray[np.intp]
 
-LANES = 64  # rows looked up together: fewer leave the lanes of a loop no time to pay for its start
+LEAF = 48  # rows; more bring the bound of the first leaf nearer to the true distance, and cost
+FAN = 16  # nodes whose boxes are compared at once
+LEVELS = 4  # of halves between a node and those of its group: 16 of them
 STEP = 6  # coordinates a loop over the lanes takes at once
-LEAF = 64  # rows of a tree that are not split further
-AXES = 6  # coordinates, of those that vary most, along which asked rows are put together
-SAMPLE = 64  # of them, whose spread tells along which
+TILE = 32  # points that go down side by side, so that none waits for what another loads
 LEAST_KNOWN = 0.5  # of the variance of all coordinates, for a point to have a distance
 LEAST_SHARED = 0.9  # of the variance of a point's own, for a row to be compared with it
 ROUNDING = 1e-9  # of sums of variances: half is half in any order
 BITS = 62  # coordinates whose gaps a number counts at a time
-EVERY = np.iinfo(np.int64).max  # leaves: as many as it takes
-NEVER = np.float32(-1)  # a squared threshold no distance is within
+COUNTED = 16  # coordinates with gaps whose combinations are counted, which is faster than to sort
+NEVER = np.float32(-1)  # a squared distance that none is within
+FAR = np.float32(1e36)  # a squared distance of a point that was compared with no row
+UNKNOWN = np.float32(1e35)  # those above are none: a scale may have changed ``FAR`` a little
+NOWHERE = np.float32(1e15)  # where the boxes of empty leaves lie
+# The number of the only bit of a word of 16, by the top four bits of its product with a de Bruijn sequence.
+DE_BRUIJN = 0x09AF
+NUMBER = np.array([0, 1, 2, 5, 3, 9, 6, 11, 15, 4, 8, 10, 14, 7, 13, 12])
 
 
-def _jit(kernel: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a kernel whose numbers are finite, so that sums may be put together in any order."""
+def _jit(kernel: Callable[..., Any], inline: str = "never") -> Callable[..., Any]:
+    """Compile a kernel whose numbers are finite, so that sums may be put together in any order.
+
+    The order is the same for each point, as the lanes of the loops are rows or boxes and never points.
+    """
     if numba is None:
         return kernel
     free = {"nnan", "ninf", "nsz", "contract", "reassoc", "arcp"}
-    compiled: Callable[..., Any] = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=free)(
-        kernel
-    )
+    compiled: Callable[..., Any] = numba.njit(
+        nogil=True, cache=True, error_model="numpy", fastmath=free, inline=inline
+    )(kernel)
     return compiled
+
+
+_jit_inside = partial(_jit, inline="always")  # of other kernels: a call with all its arrays costs as much
 
 
 @_jit
@@ -72,203 +86,233 @@ def _select(values: Any, order: Any, first: Any, last: Any, middle: Any) -> None
 
 
 @_jit
-def _group(points: Any, order: Any, axes: Any, starts: Any) -> int:
-    """Put points that are near each other side by side in ``order``, in groups of ``LANES``.
-
-    Returns:
-        The number of groups; ``starts`` tells where each begins and the last one ends.
-    """
-    todo = np.empty((64, 2), np.int64)
-    todo[0, 0], todo[0, 1] = 0, order.size
-    top, count = 1, 0
-    while top:
-        top -= 1
-        first, last = todo[top, 0], todo[top, 1]
-        if last - first <= LANES:
-            starts[count] = first
-            count += 1
-            continue
-        step = max(1, (last - first) // SAMPLE)
-        widest, axis = np.float32(-1), axes[0]
-        for j in axes:
-            low = high = points[j, order[first]]
-            for i in range(first, last, step):
-                low, high = min(low, points[j, order[i]]), max(high, points[j, order[i]])
-            if high - low > widest:
-                widest, axis = high - low, j
-        half = first + (last - first + LANES - 1) // LANES // 2 * LANES
-        _select(points[axis], order, first, last, half)
-        todo[top, 0], todo[top, 1] = half, last
-        todo[top + 1, 0], todo[top + 1, 1] = first, half
-        top += 2
-    starts[count] = order.size
-    return count
-
-
-@_jit
-def _grow(points: Any, order: Any, first: Any, last: Any, right: Any, low: Any, high: Any) -> int:
-    """Split points at the middle of the widest side of their box, over and over.
-
-    Returns:
-        The number of nodes. A node holds ``order[first:last]`` within its box; its left child is the next
-        node, its right child ``right``, -1 for a leaf.
-    """
-    todo = np.empty((64, 3), np.int64)
-    todo[0, 0], todo[0, 1], todo[0, 2] = 0, order.size, -1
-    top, count = 1, 0
-    while top:
-        top -= 1
-        begin, end, parent = todo[top, 0], todo[top, 1], todo[top, 2]
-        if parent >= 0:
-            right[parent] = count
-        node = count
-        count += 1
-        first[node], last[node], right[node] = begin, end, -1
-        widest, axis = np.float32(0), 0
-        for j in range(len(points)):
+def _grow(
+    points: Any,
+    order: Any,
+    depth: Any,
+    axis: Any,
+    at: Any,
+    block: Any,
+    start: Any,
+    low: Any,
+    high: Any,
+) -> None:
+    """Halve points where they vary most, over and over; see ``_Tree``."""
+    nodes = 2 ** (depth + 1) - 1
+    first, last = np.zeros(nodes, np.int64), np.zeros(nodes, np.int64)
+    last[0] = (order.size + LEAF - 1) // LEAF
+    deep = 0
+    for node in range(nodes):
+        if node + 1 == 2 ** (deep + 1):
+            deep += 1
+        place = node + 1 - 2**deep
+        begin, end = first[node] * LEAF, min(last[node] * LEAF, order.size)
+        boxed = end > begin and deep > 0 and (depth - deep) % LEVELS == 0
+        group, lane = start[(depth - deep) // LEVELS] + place // FAN if boxed else 0, place % FAN
+        widest, chosen = -1.0, 0
+        for j in range(len(points) if end > begin else 0):
             least = most = points[j, order[begin]]
+            total, squares = 0.0, 0.0
             for i in range(begin, end):
-                least, most = min(least, points[j, order[i]]), max(most, points[j, order[i]])
-            low[node, j], high[node, j] = least, most
-            if most - least > widest:
-                widest, axis = most - least, j
-        if end - begin > LEAF and widest > 0:
-            half = begin + (end - begin + LEAF - 1) // LEAF // 2 * LEAF
-            _select(points[axis], order, begin, end, half)
-            todo[top, 0], todo[top, 1], todo[top, 2] = half, end, node
-            todo[top + 1, 0], todo[top + 1, 1], todo[top + 1, 2] = begin, half, -1
-            top += 2
-    return count
+                one = points[j, order[i]]
+                least, most = min(least, one), max(most, one)
+                total += one
+                squares += np.float64(one) * one
+            if boxed:
+                low[group, j, lane], high[group, j, lane] = least, most
+            spread = squares - total * total / (end - begin)
+            if spread > widest:
+                widest, chosen = spread, j
+        if deep == depth:
+            block[place] = min(first[node], last[0] - 1)
+            continue
+        half = last[node]
+        axis[node], at[node] = chosen, FAR
+        if last[node] - first[node] > 1:
+            half = (first[node] + last[node] + 1) // 2
+            _select(points[chosen], order, begin, end, half * LEAF)
+            at[node] = points[chosen, order[half * LEAF]]
+        left, right = 2 * node + 1, 2 * node + 2
+        first[left], last[left], first[right], last[right] = first[node], half, half, last[node]
 
 
-@_jit
-def _reach(asked: Any, within: Any, low: Any, high: Any, axes: Any, scale: Any, gap: Any) -> bool:
-    """Whether a box is within reach of any lane; ``gap`` gets the squared distances to it.
+@_jit_inside
+def _nearer(rows: Any, block: Any, point: Any, which: Any, axes: Any, best: Any) -> bool:
+    """Whether a row of a leaf may be nearer than the best: by the first ``STEP`` axes it is."""
+    any_one = np.int32(0)
+    a0, a1, a2, a3, a4, a5 = axes[0], axes[1], axes[2], axes[3], axes[4], axes[5]
+    p0, p1, p2 = point[which, a0], point[which, a1], point[which, a2]
+    p3, p4, p5 = point[which, a3], point[which, a4], point[which, a5]
+    for i in range(LEAF):
+        d0, d1, d2 = rows[block, a0, i] - p0, rows[block, a1, i] - p1, rows[block, a2, i] - p2
+        d3, d4, d5 = rows[block, a3, i] - p3, rows[block, a4, i] - p4, rows[block, a5, i] - p5
+        gap = d0 * d0 + d1 * d1 + d2 * d2 + d3 * d3 + d4 * d4 + d5 * d5
+        any_one |= np.int32(1) if gap < best else np.int32(0)
+    return bool(any_one != 0)
+
+
+@_jit_inside
+def _least(rows: Any, block: Any, point: Any, which: Any, axes: Any, best: Any, gap: Any) -> Any:
+    """The least of the best and the squared distances to the rows of a leaf."""
+    for i in range(LEAF):
+        gap[i] = np.float32(0)
+    for c in range(0, axes.size, STEP):
+        a0, a1, a2, a3, a4, a5 = axes[c], axes[c + 1], axes[c + 2], axes[c + 3], axes[c + 4], axes[c + 5]
+        p0, p1, p2 = point[which, a0], point[which, a1], point[which, a2]
+        p3, p4, p5 = point[which, a3], point[which, a4], point[which, a5]
+        any_one = np.int32(0)
+        for i in range(LEAF):
+            d0, d1, d2 = rows[block, a0, i] - p0, rows[block, a1, i] - p1, rows[block, a2, i] - p2
+            d3, d4, d5 = rows[block, a3, i] - p3, rows[block, a4, i] - p4, rows[block, a5, i] - p5
+            gap[i] += d0 * d0 + d1 * d1 + d2 * d2 + d3 * d3 + d4 * d4 + d5 * d5
+            any_one |= np.int32(1) if gap[i] < best else np.int32(0)
+        if any_one == 0:
+            return best
+    b0 = b1 = b2 = b3 = best  # four, because each waits for its last
+    for i in range(0, LEAF, 4):
+        b0, b1 = min(b0, gap[i]), min(b1, gap[i + 1])
+        b2, b3 = min(b2, gap[i + 2]), min(b3, gap[i + 3])
+    return min(min(b0, b1), min(b2, b3))
+
+
+@_jit_inside
+def _reach(low: Any, high: Any, group: Any, point: Any, axes: Any, best: Any, gap: Any, level: Any) -> Any:
+    """Which boxes of a group are nearer than the best, a bit each; ``gap`` gets the squared distances.
 
     Only the first ``STEP`` axes count, which is a lower bound: the others hardly vary, and asking them too
     costs more than what they would let pass over.
     """
-    zero, any_one = np.float32(0), np.int32(0)
+    zero, within = np.float32(0), np.int32(0)
     a0, a1, a2, a3, a4, a5 = axes[0], axes[1], axes[2], axes[3], axes[4], axes[5]
-    l0, l1, l2, l3, l4, l5 = low[a0], low[a1], low[a2], low[a3], low[a4], low[a5]
-    h0, h1, h2, h3, h4, h5 = high[a0], high[a1], high[a2], high[a3], high[a4], high[a5]
-    for i in range(LANES):
-        d0 = max(max(l0 - asked[a0, i], asked[a0, i] - h0), zero)
-        d1 = max(max(l1 - asked[a1, i], asked[a1, i] - h1), zero)
-        d2 = max(max(l2 - asked[a2, i], asked[a2, i] - h2), zero)
-        d3 = max(max(l3 - asked[a3, i], asked[a3, i] - h3), zero)
-        d4 = max(max(l4 - asked[a4, i], asked[a4, i] - h4), zero)
-        d5 = max(max(l5 - asked[a5, i], asked[a5, i] - h5), zero)
-        gap[i] = (d0 * d0 + d1 * d1 + d2 * d2 + d3 * d3 + d4 * d4 + d5 * d5) * scale
-        any_one |= np.int32(1) if gap[i] <= within[i] else np.int32(0)
-    return bool(any_one != 0)
+    p0, p1, p2 = point[0, a0], point[0, a1], point[0, a2]
+    p3, p4, p5 = point[0, a3], point[0, a4], point[0, a5]
+    for i in range(FAN):
+        d0 = max(max(low[group, a0, i] - p0, p0 - high[group, a0, i]), zero)
+        d1 = max(max(low[group, a1, i] - p1, p1 - high[group, a1, i]), zero)
+        d2 = max(max(low[group, a2, i] - p2, p2 - high[group, a2, i]), zero)
+        d3 = max(max(low[group, a3, i] - p3, p3 - high[group, a3, i]), zero)
+        d4 = max(max(low[group, a4, i] - p4, p4 - high[group, a4, i]), zero)
+        d5 = max(max(low[group, a5, i] - p5, p5 - high[group, a5, i]), zero)
+        one = d0 * d0 + d1 * d1 + d2 * d2 + d3 * d3 + d4 * d4 + d5 * d5
+        gap[level, i] = one
+        within |= np.int32(1 << i) if one < best else np.int32(0)
+    return np.int64(within)
+
+
+@_jit_inside
+def _least_lane(gap: Any, level: Any) -> int:
+    """The lane of the nearest box of a group."""
+    lane, best = 0, gap[level, 0]
+    for i in range(1, FAN):
+        lane = i if gap[level, i] < best else lane
+        best = min(best, gap[level, i])
+    return lane
 
 
 @_jit
-def _compare(
-    asked: Any, best: Any, rows: Any, first: Any, last: Any, axes: Any, scale: Any, gap: Any
-) -> bool:
-    """Take the squared distances to some rows where they are less than the best; whether any was."""
-    found = False
-    for row in range(first, last):
-        any_one = np.int32(0)
-        for i in range(LANES):
-            gap[i] = np.float32(0)
-        for c in range(0, axes.size, STEP):
-            a0, a1, a2, a3, a4, a5 = axes[c], axes[c + 1], axes[c + 2], axes[c + 3], axes[c + 4], axes[c + 5]
-            r0, r1, r2 = rows[row, a0], rows[row, a1], rows[row, a2]
-            r3, r4, r5 = rows[row, a3], rows[row, a4], rows[row, a5]
-            any_one = np.int32(0)
-            for i in range(LANES):
-                d0, d1, d2 = asked[a0, i] - r0, asked[a1, i] - r1, asked[a2, i] - r2
-                d3, d4, d5 = asked[a3, i] - r3, asked[a4, i] - r4, asked[a5, i] - r5
-                gap[i] += (d0 * d0 + d1 * d1 + d2 * d2 + d3 * d3 + d4 * d4 + d5 * d5) * scale
-                any_one |= np.int32(1) if gap[i] < best[i] else np.int32(0)
-            if any_one == 0:
-                break
-        if any_one:
-            found = True
-            for i in range(LANES):
-                best[i] = min(best[i], gap[i])
-    return found
-
-
-@_jit
-def _walk(
+def _glance(
     points: Any,
-    order: Any,
-    starts: Any,
-    groups: Any,
+    own: Any,
     squared: Any,
     rows: Any,
-    first: Any,
-    last: Any,
-    right: Any,
+    block: Any,
+    depth: Any,
+    axis: Any,
+    at: Any,
+    axes: Any,
+    scale: Any,
+) -> None:
+    """Squared distances of some points to the nearest row of the leaf that they themselves would lie in."""
+    tile, gap = np.zeros((TILE, rows.shape[1]), np.float32), np.empty(LEAF, np.float32)
+    node = np.empty(TILE, np.int64)
+    for begin in range(0, own.size, TILE):
+        some = min(TILE, own.size - begin)
+        for a in axes:
+            for i in range(some):
+                tile[i, a] = points[a, own[begin + i]]
+        node[:] = 0
+        for _ in range(depth):
+            for i in range(some):
+                node[i] = 2 * node[i] + (2 if tile[i, axis[node[i]]] >= at[node[i]] else 1)
+        for i in range(some):
+            leaf = block[node[i] + 1 - 2**depth]
+            squared[own[begin + i]] = _least(rows, leaf, tile, i, axes, FAR, gap) * scale
+
+
+@_jit
+def _search(
+    points: Any,
+    squared: Any,
+    rows: Any,
+    block: Any,
+    start: Any,
     low: Any,
     high: Any,
     axes: Any,
     scale: Any,
-    leaves: Any,
-    settled: Any,
+    near: Any,
 ) -> None:
-    """Lower the squared distances of grouped points to what one tree holds.
-
-    A point is done with where its distance is at most ``settled``; a group after so many leaves.
-    """
-    asked = np.zeros((len(points), LANES), np.float32)
-    best, within = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
-    gap, other = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
-    todo = np.empty(64, np.int64)
-    for group in range(groups):
-        begin, end = starts[group], starts[group + 1]
-        for i in range(LANES):
-            at = order[min(begin + i, end - 1)]
-            for j in range(len(points)):
-                asked[j, i] = points[j, at]
-            best[i] = squared[at]
-            within[i] = best[i] if best[i] > settled else NEVER
-        top, seen = 1, 0
-        todo[0] = 0
-        while top and seen < leaves:
-            top -= 1
-            node = todo[top]
-            if not _reach(asked, within, low[node], high[node], axes, scale, gap):
-                continue
-            while node >= 0 and right[node] >= 0:
-                near, far = node + 1, right[node]
-                left = _reach(asked, within, low[near], high[near], axes, scale, gap)
-                if not _reach(asked, within, low[far], high[far], axes, scale, other):
-                    node = near if left else -1
+    """Lower squared distances of points to those to all rows, or to the first at most ``near``."""
+    levels = start.size
+    point, gap = np.zeros((1, rows.shape[1]), np.float32), np.empty(LEAF, np.float32)
+    boxes = np.empty((levels, FAN), np.float32)
+    within, child, fresh = np.empty(levels, np.int64), np.empty(levels, np.int64), np.empty(levels, np.int64)
+    enough = near / scale
+    for one in range(squared.size):
+        best = squared[one] / scale
+        if best <= enough:
+            continue
+        for a in axes:
+            point[0, a] = points[a, one]
+        level, place = levels, 0
+        while best > enough:
+            if level == 0:
+                if _nearer(rows, block[place], point, 0, axes, best):
+                    best = _least(rows, block[place], point, 0, axes, best, gap)
+            else:
+                level -= 1
+                within[level] = _reach(low, high, start[level] + place, point, axes, best, boxes, level)
+                child[level], fresh[level] = place * FAN, 1
+            while level < levels:
+                left = within[level]
+                if left == 0:
+                    level += 1
                     continue
-                if not left:
-                    node = far
-                    continue
-                nearer = np.int32(0)
-                for i in range(LANES):
-                    nearer += np.int32(1) if gap[i] <= other[i] else np.int32(0)
-                if 2 * nearer < LANES:
-                    near, far = far, near
-                todo[top] = far
-                top += 1
-                node = near
-            if node >= 0:
-                seen += 1
-                if _compare(asked, best, rows, first[node], last[node], axes, scale, gap):
-                    for i in range(LANES):
-                        within[i] = best[i] if best[i] > settled else NEVER
-        for i in range(end - begin):
-            squared[order[begin + i]] = best[i]
+                lane = NUMBER[((left & -left) * DE_BRUIJN & 0xFFFF) >> 12]
+                if fresh[level] and left & (left - 1):
+                    lane = _least_lane(boxes, level)
+                fresh[level] = 0
+                within[level] = left & ~(1 << lane)
+                if boxes[level, lane] < best:
+                    place = child[level] + lane
+                    break
+            if level == levels:
+                break
+        squared[one] = min(squared[one], best * scale)
 
 
 @dataclass(frozen=True, eq=False)
 class _Tree:
-    """Rows that have the same coordinates, (n, k + 1), the last and the missing ones 0; see ``_grow``."""
+    """Rows that have the same k coordinates, in a binary tree whose leaves are all at the same depth.
+
+    Attributes:
+        there: (k,) which coordinates they have.
+        rows: (leaves, k + 1, ``LEAF``) the last coordinate and the missing ones 0; the last leaf repeats one.
+        block: (2^depth,) the leaf at each place of the last level. Empty places have that of another.
+        axis: (2^depth - 1,) which coordinate parts a node, the root first, level by level.
+        at: (2^depth - 1,) where; a point that is not below goes right.
+        start: (levels,) the first group of boxes of each level that has some: the last, and up from there
+            every ``LEVELS``-th.
+        low: (groups, k + 1, ``FAN``) lower corners of the boxes of a group.
+        high: (groups, k + 1, ``FAN``) upper corners.
+    """
 
     there: NDArray[np.bool_]
     rows: Rows
-    first: Places
-    last: Places
-    right: Places
+    block: Places
+    axis: Places
+    at: Rows
+    start: Places
     low: Rows
     high: Rows
 
@@ -277,35 +321,34 @@ class _Tree:
         n, k = rows.shape
         points = np.zeros((k + 1, n), np.float32)
         points[:k] = np.where(there, rows, 0).T
-        order, nodes = np.arange(n), 4 * (n // LEAF + 1)
-        first, last, right = (np.empty(nodes, np.intp) for _ in range(3))
-        low, high = (np.empty((nodes, k + 1), np.float32) for _ in range(2))
-        count = _grow(points, order, first, last, right, low, high)
-        return cls(
-            there, np.ascontiguousarray(points[:, order].T), first[:count], last[:count], right[:count],
-            low[:count], high[:count],
+        order, leaves = np.arange(n), -(-n // LEAF)
+        depth = (leaves - 1).bit_length()
+        groups = [2 ** max(up - LEVELS, 0) for up in range(depth, 0, -LEVELS)]
+        start = np.cumsum([0, *groups])
+        low = np.full((start[-1], k + 1, FAN), NOWHERE, np.float32)
+        high, block = low.copy(), np.empty(2**depth, np.intp)
+        axis, at = np.empty(2**depth - 1, np.intp), np.empty(2**depth - 1, np.float32)
+        _grow(points, order, depth, axis, at, block, start, low, high)
+        filled = order[np.minimum(np.arange(leaves * LEAF), n - 1)]
+        lanes = np.ascontiguousarray(points[:, filled].reshape(k + 1, leaves, LEAF).swapaxes(0, 1))
+        return cls(there, lanes, block, axis, at, start[:-1], low, high)
+
+    def glance(self, points: Rows, own: Places, axes: Places, squared: Rows) -> None:
+        """Squared distances of some points to a row that is near, and mostly not the nearest."""
+        depth = len(self.block).bit_length() - 1
+        _glance(points, own, squared, self.rows, self.block, depth, self.axis, self.at, *self._shared(axes))
+
+    def search(self, points: Rows, axes: Places, squared: Rows, near: np.float32) -> None:
+        """Lower squared distances of points to those to all rows, or to the first at most ``near``."""
+        _search(
+            points, squared, self.rows, self.block, self.start, self.low, self.high,
+            *self._shared(axes), near,
         )  # fmt: skip
 
-    def walk(self, asked: _Asked, squared: Rows, *, leaves: int = EVERY, settled: np.float32 = NEVER) -> None:
-        """Lower squared distances of asked points to what this tree holds."""
-        if not asked.groups:
-            return
-        common = asked.axes[self.there[asked.axes]]
-        k = len(self.there)
-        axes = np.append(common, np.full(-len(common) % STEP, k))
-        _walk(
-            asked.points, asked.order, asked.starts, asked.groups, squared, self.rows, self.first, self.last,
-            self.right, self.low, self.high, axes, np.float32(k / len(common)), leaves, settled,
-        )  # fmt: skip
-
-
-class _Asked:
-    """Points that lack the same coordinates, those near each other in one group."""
-
-    def __init__(self, points: Rows, order: Places, axes: Places) -> None:
-        self.points, self.order, self.axes = points, order, axes
-        self.starts = np.empty(len(order) // LANES + 2, np.intp)
-        self.groups = _group(points, order, axes[:AXES], self.starts) if len(order) else 0
+    def _shared(self, axes: Places) -> tuple[Places, np.float32]:
+        """Those of a point's axes that the rows have, and the factor of a squared distance over them."""
+        common, k = axes[self.there[axes]], len(self.there)
+        return np.append(common, np.full(-len(common) % STEP, k)), np.float32(k / len(common))
 
 
 class Nearest:
@@ -328,8 +371,8 @@ class Nearest:
         if numba is None:
             self._plain = [(there, rows[own]) for there, own in _by_presence(rows.T)]
         else:
-            trees = [_Tree.of(rows[own], there) for there, own in _by_presence(rows.T)]
-            self._trees = sorted(trees, key=lambda one: -len(one.rows))
+            parts = sorted(_by_presence(rows.T), key=lambda part: -len(part[1]))
+            self._trees = [_Tree.of(rows[own], there) for there, own in parts]
 
     def distance(self, points: Rows) -> Rows:
         """Distance to the nearest row.
@@ -345,33 +388,34 @@ class Nearest:
         columns[: self._k] = points.T
         return self.of_columns(columns)
 
-    def of_columns(self, columns: Rows, settled: float | None = None, leaves: int = 0) -> Rows:
+    def of_columns(self, columns: Rows, settled: float | None = None) -> Rows:
         """The same of columns (k + 1, m), of which the last is 0; within ``settled`` only a bound.
 
         Args:
             columns: of the points.
             settled: a distance. Where the true one is not above it, what is returned is at least the true
-                one and at most ``settled``: the least of what ``leaves`` leaves of a tree held, or later ones
-                up to the first that is near enough. Everywhere else it is the true one. None: everywhere.
-            leaves: looked at before points that are near enough are done with.
+                one and at most ``settled``; everywhere else it is the true one. None: everywhere.
+
+        Returns:
+            (m,). The bound hangs on the point alone, as the distance does: it is that to the nearest row of
+            the leaf the point itself would lie in, or of the first on the way up that is near enough.
         """
         if numba is None:
             return self._by_library(columns)
-        squared = np.full(columns.shape[1], np.inf, np.float32)
+        squared = np.full(columns.shape[1], FAR, np.float32)
         # A hair less, so that the root of a square that is near enough is never above ``settled``.
         near = NEVER if settled is None else np.float32(settled**2 * (1 - 1e-6))
         for there, own in _by_presence(columns[:-1]):
-            trees = [tree for tree in self._trees if self._comparable(there, tree.there)]
-            if not trees:
-                continue
             axes = self._axes[there[self._axes]]
-            if settled is not None:
-                trees[0].walk(_Asked(columns, own, axes), squared, leaves=leaves)
-                own = own[squared[own] > near]
-            asked = _Asked(columns, own, axes)
+            trees = [tree for tree in self._trees if self._comparable(there, tree.there)]
+            if trees:
+                trees[0].glance(columns, own, axes, squared)
+            own = own[squared[own] > near]
+            left, best = columns[:, own], squared[own]  # side by side, as each tree asks them all
             for tree in trees:
-                tree.walk(asked, squared, settled=near)
-        return np.where(np.isinf(squared), np.float32(np.nan), np.sqrt(squared))
+                tree.search(left, axes, best, near)
+            squared[own] = best
+        return np.where(squared < UNKNOWN, np.sqrt(squared), np.float32(np.nan))
 
     def _comparable(self, point: NDArray[np.bool_], row: NDArray[np.bool_]) -> bool:
         """Whether what a point has suffices, and what a row has of that."""
@@ -401,6 +445,7 @@ def _by_presence(columns: Rows) -> Iterator[tuple[NDArray[np.bool_], Places]]:
         code = 2 * code + missing[j]
         if number % BITS == 0:
             code = np.unique(code, return_inverse=True)[1]
-    for one in np.unique(code):
+    few = len(gaps) <= COUNTED
+    for one in np.flatnonzero(np.bincount(code)) if few else np.unique(code):
         own = np.flatnonzero(code == one)
         yield ~missing[:, own[0]], own

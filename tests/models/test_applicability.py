@@ -230,6 +230,35 @@ class TestMaps:
         np.testing.assert_allclose(found[outside], true[outside], rtol=1e-5)
         assert (found[~outside & np.isfinite(true)] >= true[~outside & np.isfinite(true)] - 1e-5).all()
 
+    @pytest.mark.parametrize("missing", [0.0, 0.2])
+    @pytest.mark.parametrize("kinds", [(MOVING, STILL, MOVING, MOVING, DAILY), (MOVING,) * 5])
+    def test_an_index_hangs_on_its_pixel_and_day_alone(self, missing, kinds, monkeypatch):
+        X, importance = table(5000, missing / 4)
+        area = Applicability.fit(X, importance, halves(5000))
+        features, index = self.features(missing, kinds), GridIndex(area, kinds)
+        whole = index.predict(features, np.arange(self.PIXELS), self.DAYS)
+        below = (whole <= area.threshold).sum()
+        assert 20 < below < whole.size - 20
+        some = np.array([7, 3, 250, 4])
+        np.testing.assert_array_equal(index.predict(features, some, self.DAYS), whole[:, some])
+        monkeypatch.setattr(applicability, "BLOCK", 11)
+        np.testing.assert_array_equal(index.predict(features, np.arange(self.PIXELS), self.DAYS), whole)
+        for day in range(self.DAYS):
+            only = [one if len(one) == 1 else one[day : day + 1] for one in features]
+            np.testing.assert_array_equal(
+                index.predict(only, np.arange(self.PIXELS), 1), whole[day : day + 1]
+            )
+
+    def test_a_changed_day_leaves_the_others(self):
+        X, importance = table(5000)
+        area = Applicability.fit(X, importance, halves(5000))
+        features = self.features(0, (MOVING,) * 5)
+        index, pixels = GridIndex(area, (MOVING,) * 5), np.arange(self.PIXELS)
+        before = index.predict(features, pixels, self.DAYS)
+        features[0][3] += 0.5
+        after = index.predict(features, pixels, self.DAYS)
+        assert np.flatnonzero((before != after).any(axis=1)).tolist() == [3]
+
     def test_no_pixels_have_no_index(self):
         X, importance = table(100)
         index = GridIndex(Applicability.fit(X, importance, halves(100)), (MOVING,) * 5)
