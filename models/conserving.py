@@ -12,8 +12,10 @@ residuals back for the same reason.
 
 from __future__ import annotations
 
+import itertools
 import threading
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -54,6 +56,22 @@ class Conserved:
     clipped: int
 
 
+class _System(NamedTuple):
+    """What follows from which pixels are known and which cells are kept.
+
+    Attributes:
+        solver: of the cells' coefficients.
+        within: (pixels,), share of each pixel that lies in kept cells.
+        source: (pixels,), ``OWN`` or ``NONE``.
+        others: known pixels that lie in no kept cell.
+    """
+
+    solver: SuperLU
+    within: Values
+    source: NDArray[np.uint8]
+    others: NDArray[np.intp]
+
+
 @dataclass(eq=False)
 class Conserver:
     """Corrects fields on one grid, whose cells lie on a lattice; several threads may use it.
@@ -71,8 +89,7 @@ class Conserver:
     area: Values
 
     def __post_init__(self) -> None:
-        self._by_pixel = csc_matrix(self.shares)
-        self._systems: dict[bytes, SuperLU] = {}
+        self._systems: dict[bytes, _System] = {}
         self._lock = threading.Lock()
 
     @classmethod
@@ -112,29 +129,81 @@ class Conserver:
         """
         known = np.isfinite(fine)
         cover = self.shares @ known.astype(np.float64)
-        kept = np.isfinite(coarse) & (cover >= LEAST_SHARE * self.area)
+        kept = np.isfinite(coarse) & self._enough(cover)
         if not kept.any():
             return Conserved(fine.copy(), np.zeros(len(fine), np.uint8), kept, 0.0, 0)
         given = np.where(known, fine, 0.0)
-        lacking = np.where(kept, coarse - self._means(given, cover), 0.0)
-        change = self.blend @ self._system(known, kept, cover).solve(lacking)
-        raised = given + np.where(known, change, 0.0)
-        top = np.maximum(np.asarray(high, np.float64), self._greatest(np.where(kept, coarse, -np.inf)))
-        bounded = np.clip(raised, low, top)
-        if (known & (bounded != raised)).any():
-            bounded = self._given_back(bounded, coarse, known, kept, cover, low, top, tolerance)
-        worst = float(np.abs(self._means(np.where(known, bounded, 0.0), cover) - coarse)[kept].max())
-        own = self.shares.T @ kept.astype(np.float64) > 0
-        around = np.abs(bounded - given) >= NEGLIGIBLE
-        source = np.select([~known, own, around], [NONE, OWN, AROUND], NONE).astype(np.uint8)
-        at_bound = int((known & ((bounded <= low) | (bounded >= top))).sum())
-        return Conserved(np.where(known, bounded, np.nan), source, kept, worst, at_bound)
+        system = self._system(known, kept, cover)
+        raised = self._change(given, coarse, known, kept, cover)
+        raised += given
+        top = self._top(coarse, kept, high)
+        field = np.clip(raised, low, top)
+        field[~known] = 0.0
+        if (known & (field != raised)).any():
+            self._give_back(field, coarse, known, kept, cover, low, top, tolerance)
+        source = system.source.copy()
+        around = np.abs(field[system.others] - given[system.others]) >= NEGLIGIBLE
+        source[system.others[around]] = AROUND
+        clipped = np.count_nonzero(known & ((field <= low) | (field >= top)))
+        worst = float(np.abs(self._means(field, cover) - coarse)[kept].max())
+        field[~known] = np.nan
+        return Conserved(field, source, kept, worst, int(clipped))
+
+    def damped(self, fine: Values, detail: float) -> Values:
+        """A field with less of its detail within cells, as smooth as a correction and with the same means.
+
+        A whole correction of it is S(c) + λ (f - S(A f)) with coarse values c, means A f, the smooth field S
+        of some means, and ``detail`` λ. Where coarse values are missing, the field's own means stay.
+
+        Args:
+            fine: (pixels,), NaN where missing.
+            detail: λ, from 0, which leaves the smooth field of its means, to 1, which leaves the field.
+        """
+        if detail == 1:
+            return fine
+        known = np.isfinite(fine)
+        cover = self.shares @ known.astype(np.float64)
+        kept = self._enough(cover)
+        if not kept.any():
+            return fine
+        # Around the field's own mean, so that it is this that a smooth field fades to where cells have none.
+        middle = float(fine[known].mean())
+        given = np.where(known, fine - middle, 0.0)
+        smooth = self._change(np.zeros_like(given), self._means(given, cover), known, kept, cover)
+        share = self.blend @ kept.astype(np.float64)  # of each pixel's smooth value that cells tell
+        return np.asarray(fine + (1 - detail) * share * (smooth - given))
+
+    def off(self, field: Values, coarse: Values, kept: Mask) -> float:
+        """Largest difference of a kept cell's mean over a field from its value; 0 where none is kept.
+
+        Args:
+            field: (pixels,), NaN where missing.
+            coarse: (cells,).
+            kept: (cells,).
+        """
+        known = np.isfinite(field)
+        means = self._means(np.where(known, field, 0.0), self.shares @ known.astype(np.float64))
+        return float(np.abs(means - coarse)[kept].max(initial=0.0))
+
+    def enough(self, known: Mask) -> Mask:
+        """(cells,), whether enough of each is among some pixels, (pixels,), for its mean to count."""
+        return self._enough(self.shares @ known.astype(np.float64))
+
+    def _enough(self, cover: Values) -> Mask:
+        return np.asarray(cover >= LEAST_SHARE * self.area)
 
     def _means(self, filled: Values, cover: Values) -> Values:
         """Over the known part of each cell; what is unknown is 0 in ``filled``."""
         return np.asarray(self.shares @ filled) / np.maximum(cover, TINY)
 
-    def _system(self, known: Mask, kept: Mask, cover: Values) -> SuperLU:
+    def _change(self, given: Values, coarse: Values, known: Mask, kept: Mask, cover: Values) -> Values:
+        """What pixels lack of the values of kept cells, without an edge; 0 where they are unknown."""
+        lacking = np.where(kept, coarse - self._means(given, cover), 0.0)
+        change = np.asarray(self.blend @ self._system(known, kept, cover).solver.solve(lacking))
+        change[~known] = 0.0
+        return change
+
+    def _system(self, known: Mask, kept: Mask, cover: Values) -> _System:
         """Kept cells have their means met; others follow those around them, fading to nothing."""
         pattern = np.packbits(np.concatenate([known, kept])).tobytes()
         with self._lock:
@@ -146,41 +215,49 @@ class Conserver:
         neighbours = np.asarray(self.around.sum(axis=1)).ravel()
         free = (~kept).astype(np.float64)
         follow = diags(free * (neighbours + FADING)) - diags(free) @ self.around
-        made = splu(csc_matrix(met + follow))
+        within = np.asarray(self.shares.T @ kept.astype(np.float64))
+        own = known & (within > 0)
+        made = _System(
+            splu(csc_matrix(met + follow)), within, np.where(own, OWN, NONE).astype(np.uint8),
+            np.flatnonzero(known & ~own),
+        )  # fmt: skip
         with self._lock:
             if len(self._systems) >= KEPT:
                 self._systems.pop(next(iter(self._systems)))
             self._systems[pattern] = made
         return made
 
-    def _greatest(self, coarse: Values) -> Values:
-        """(pixels,), the greatest value of the cells that a pixel lies in; -inf in none."""
-        found = np.full(self.shares.shape[1], -np.inf)
-        begin = self._by_pixel.indptr[:-1]
-        inside = np.flatnonzero(np.diff(self._by_pixel.indptr))
-        if inside.size:
-            found[inside] = np.maximum.reduceat(coarse[self._by_pixel.indices], begin[inside])
-        return found
+    def _top(self, coarse: Values, kept: Mask, high: ArrayLike) -> Values:
+        """(pixels,), the greatest value of each: ``high``, or that of the wettest kept cell it lies in."""
+        top = np.broadcast_to(np.asarray(high, np.float64), self.shares.shape[1:])
+        wet = np.flatnonzero(kept & (np.where(kept, coarse, -np.inf) > top.min()))
+        if wet.size:
+            top, rows = top.copy(), self.shares[wet]
+            np.maximum.at(top, rows.indices, np.repeat(coarse[wet], np.diff(rows.indptr)))
+        return top
 
-    def _given_back(
+    def _give_back(
         self, values: Values, coarse: Values, known: Mask, kept: Mask, cover: Values, low: float, top: Values,
         tolerance: float,
-    ) -> Values:  # fmt: skip
-        """What clipping took from a cell or gave it goes to its pixels that can still take it."""
-        within = np.asarray(self.shares.T @ kept.astype(np.float64))
+    ) -> None:  # fmt: skip
+        """What clipping took from a cell or gave it goes to its pixels that can still take it, in place."""
+        within = self._system(known, kept, cover).within
         for _ in range(PASSES):
-            lacking = np.where(kept, coarse - self._means(np.where(known, values, 0.0), cover), 0.0)
-            if np.abs(lacking).max() <= tolerance / 2:
-                break
-            rising, falling = (known & (values < top), known & (values > low))
-            step = np.zeros_like(values)
-            for sign, able in ((1, rising), (-1, falling)):
+            lacking = np.where(kept, coarse - self._means(values, cover), 0.0)
+            short = np.flatnonzero(np.abs(lacking) > tolerance / 2)
+            if not short.size:
+                return
+            rows, lacking = self.shares[short], lacking[short]
+            pixels, column = np.unique(rows.indices, return_inverse=True)
+            shares = csr_matrix((rows.data, column, rows.indptr), shape=(len(short), len(pixels)))
+            now, most, there = values[pixels], top[pixels], known[pixels]
+            step = np.zeros(len(pixels))
+            for sign, able in ((1, there & (now < most)), (-1, there & (now > low))):
                 wanted = np.where(sign * lacking > 0, lacking, 0.0)
-                room = np.asarray(self.shares @ able.astype(np.float64))
-                each = np.where(room > 0, wanted * cover / np.maximum(room, TINY), 0.0)
-                step += np.where(able, np.asarray(self.shares.T @ each) / np.maximum(within, 1e-12), 0.0)
-            values = np.clip(values + step, low, top)
-        return values
+                room = np.asarray(shares @ able.astype(np.float64))
+                each = np.where(room > 0, wanted * cover[short] / np.maximum(room, TINY), 0.0)
+                step += np.where(able, np.asarray(shares.T @ each) / np.maximum(within[pixels], 1e-12), 0.0)
+            values[pixels] = np.where(there, np.clip(now + step, low, most), 0.0)
 
 
 class Lattice:
@@ -206,7 +283,7 @@ class Lattice:
         return found
 
 
-def blending(lattice: Lattice, row: Values, column: Values) -> csr_matrix:
+def blending(lattice: Lattice, row: Values, column: Values, *, straight: bool = False) -> csr_matrix:
     """What each pixel takes of the cells around it: (pixels, cells), rows sum to 1, or to 0 where none is.
 
     Between the centres of two cells the weight passes from one to the other as 3t² - 2t³ does, without an
@@ -218,21 +295,23 @@ def blending(lattice: Lattice, row: Values, column: Values) -> csr_matrix:
         lattice: of the cells.
         row: (pixels,), of the pixels' centres; the centre of a cell is at its row + 0.5.
         column: as ``row``.
+        straight: pass in proportion to t instead, which is bilinear interpolation.
     """
     top, left = np.floor(row - 0.5).astype(np.intp), np.floor(column - 0.5).astype(np.intp)
-    down, right = _passing(row - 0.5 - top), _passing(column - 0.5 - left)
-    pixels, numbers, weights = [], [], []
-    for step_down, share_down in ((0, 1 - down), (1, down)):
-        for step_right, share_right in ((0, 1 - right), (1, right)):
-            found = lattice.numbers(top + step_down, left + step_right)
-            there = np.flatnonzero(found >= 0)
-            pixels.append(there)
-            numbers.append(found[there])
-            weights.append((share_down * share_right)[there])
-    taken = (np.concatenate(weights), (np.concatenate(pixels), np.concatenate(numbers)))
-    blend = csr_matrix(taken, shape=(len(row), lattice.count))
-    sums = np.asarray(blend.sum(axis=1)).ravel()
-    return diags(1 / np.where(sums > 0, sums, 1.0)).tocsr() @ blend
+    down, right = row - 0.5 - top, column - 0.5 - left
+    if not straight:
+        down, right = _passing(down), _passing(right)
+    numbers, weights = np.empty((len(row), 4), np.int32), np.empty((len(row), 4))
+    quarters = itertools.product(((0, 1 - down), (1, down)), ((0, 1 - right), (1, right)))
+    for place, ((step_down, share_down), (step_right, share_right)) in enumerate(quarters):
+        numbers[:, place] = lattice.numbers(top + step_down, left + step_right)
+        np.multiply(share_down, share_right, out=weights[:, place])
+    there = numbers >= 0
+    weights[~there] = 0
+    sums = weights.sum(axis=1)
+    weights /= np.where(sums > 0, sums, 1.0)[:, None]
+    begin = np.concatenate([[0], np.cumsum(there.sum(axis=1))])
+    return csr_matrix((weights[there], numbers[there], begin), shape=(len(row), lattice.count))
 
 
 def _passing(t: Values) -> Values:

@@ -25,8 +25,10 @@ from models.gridded import GridPredictor
 from models.inference import Predictor
 from models.learners import LightGBM, Run
 from models.partitioned import WP
+from models.shallow import ShallowForest, Used, fits
 from models.splits import Fold
 from models.stack import StackedRegressor
+from models.trees import READERS
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]
@@ -37,6 +39,7 @@ LEAST_SHARE = 0.2  # of the typical error: an expected error below it is no find
 LEAST_ERROR = 1e-6  # m³/m³, where a model has no errors at all
 FEWEST_IN_LEAF = 100  # rows: a 0.9 quantile of fewer is noise
 ROUNDING = 1e-9  # of a rank, and of a variance
+SHEET = 8192  # pixels times days at once on maps: their predictors stay in the cache
 RECORD, TREES = "intervals.json", "intervals-{}.txt"
 STATEMENT = (
     "An interval is about the mean of a SMAP cell on a day as SMAP would see it: nine of ten such values the "
@@ -214,7 +217,7 @@ class HalfWidth:
 
 
 class GridHalfWidth:
-    """Half widths of pixels on days, by the tables of ``models.gridded``, on one thread.
+    """Half widths of pixels on days, on one thread.
 
     Args:
         interval: of a stack.
@@ -225,9 +228,23 @@ class GridHalfWidth:
     """
 
     def __init__(self, interval: HalfWidth, kinds: Sequence[int]) -> None:
-        self.interval = interval
-        self._grid = None if interval.scale is None else GridPredictor(interval.scale, kinds)
-        self._beside = None if interval.beside is None else GridHalfWidth(interval.beside, kinds)
+        self._chain = [interval]
+        while (beside := self._chain[-1].beside) is not None:
+            self._chain.append(beside)
+        scales = [one.scale for one in self._chain]
+        # Also where trees are compared as they are: it has found that they say what LightGBM says.
+        grids = [None if scale is None else GridPredictor(scale, kinds) for scale in scales]
+        compiled = all(grid is None or grid.backend == "compiled" for grid in grids)
+        forests = [
+            None if scale is None else READERS[SCALE.name](scale.models_[SCALE.name]) for scale in scales
+        ]
+        some = [forest for forest in forests if forest is not None]
+        self._shallow = compiled and all(fits(forest) for forest in some)
+        self._used = Used(some if self._shallow else (), kinds)
+        self._scales: list[ShallowForest | GridPredictor | None] = [
+            ShallowForest(forest, self._used) if self._shallow and forest is not None else grid
+            for forest, grid in zip(forests, grids, strict=True)
+        ]
 
     def predict(
         self, features: Sequence[NDArray[np.float32]], pixels: NDArray[np.intp], days: int
@@ -242,12 +259,22 @@ class GridHalfWidth:
         Returns:
             (days, pixels) m³/m³, positive.
         """
-        beside = None if self._beside is None else self._beside.predict(features, pixels, days)
-        if self._grid is None:
-            expected = np.full((days, len(pixels)), self.interval.typical)
-        else:
-            expected = self._grid.predict(features, pixels, days)
-        return self.interval._width(expected, beside)
+        found = np.empty((days, len(pixels)), np.float32)
+        size = max(1, SHEET // days)
+        for at in range(0, len(pixels), size):
+            some = pixels[at : at + size]
+            planes = self._used.planes(features, some, days)
+            width: NDArray[np.float32] | None = None
+            for one, scale in zip(reversed(self._chain), reversed(self._scales), strict=True):
+                if scale is None:
+                    expected = np.full((days, len(some)), one.typical)
+                elif isinstance(scale, ShallowForest):
+                    expected = scale.predict(planes).reshape(days, -1)
+                else:
+                    expected = scale.predict(features, some, days)
+                width = one._width(expected, width)
+            found[:, at : at + size] = width
+        return found
 
 
 @dataclass(frozen=True, eq=False)

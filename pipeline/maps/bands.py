@@ -11,11 +11,17 @@ from collections.abc import Iterable
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from models.conserving import AROUND, NONE, OWN
 from pipeline.tables.titles import CORRECTED, DOWNSCALED, INDEX, INSIDE, LOWER, UNCORRECTED, UPPER
 
 SM, MODEL = DOWNSCALED, UNCORRECTED
 HALF_WIDTH = "half_width"  # of the interval; there while a prediction is being made
+FINGERPRINT = "fingerprint"  # attribute of a prediction: of all that its values follow from
+DETAIL = "detail"  # attribute: the share of what the model tells within cells that a corrected map shows
+MANTISSA_BITS = 23  # of a 32-bit number
 
 _MOISTURE = {"units": "m3 m-3", "standard_name": "volume_fraction_of_condensed_water_in_soil"}
 _SURFACE = "surface soil moisture, 0 to 5 cm, volume of water in the volume of soil"
@@ -48,6 +54,33 @@ ATTRIBUTES = MappingProxyType(
 """What each variable says of itself, in the words of CF."""
 ORDER = tuple(name for name in ATTRIBUTES if name != HALF_WIDTH)
 """Of the bands of an image."""
+
+
+KEPT_BITS = MappingProxyType({SM: 13, MODEL: 13, HALF_WIDTH: 10, LOWER: 8, UPPER: 8, INDEX: 8})
+"""Bits of the mantissa that numbers keep; what follows them is noise, and packs badly. The ``sm`` of a map
+that is not corrected keeps all of them.
+
+13 bits are within 0.000015 m³/m³ below 0.5 and within 0.00003 above, so that means that were kept to 0.00005
+stay within 0.0001; 8 bits are within 0.2 % of a number, 0.0005 m³/m³ at an end of an interval of 0.25 to 0.5.
+"""
+
+
+def rounded(name: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Round the numbers of a variable in place to the bits that it keeps, halves to even; NaN stays.
+
+    Returns:
+        ``values``.
+
+    Source: Klöwer et al. 2021, doi:10.1038/s43588-021-00156-2.
+    """
+    if (kept := KEPT_BITS.get(name)) is not None:
+        dropped = np.uint32(MANTISSA_BITS - kept)
+        word = values.view(np.uint32)
+        last = (word >> dropped) & np.uint32(1)
+        last += np.uint32((1 << (int(dropped) - 1)) - 1)
+        word += last
+        word &= np.uint32(0xFFFFFFFF << int(dropped) & 0xFFFFFFFF)
+    return values
 
 
 def bands_of(names: Iterable[object]) -> tuple[str, ...]:

@@ -7,10 +7,11 @@ and may be run again after a crash. Each process loads the model once.
 
 from __future__ import annotations
 
-import json
+import ctypes
 import math
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -32,10 +33,9 @@ from pipeline.cubes.layout import UNREADABLE
 from pipeline.errors import DataError
 from pipeline.learning.applicability import read_areas
 from pipeline.learning.extrapolation import edges
-from pipeline.learning.train import STUDY_FILE
+from pipeline.learning.train import study_of
 from pipeline.maps import blending
-from pipeline.maps.bands import HALF_WIDTH
-from pipeline.maps.bands import SM as SM
+from pipeline.maps.bands import HALF_WIDTH, SM, rounded
 from pipeline.study import Study
 from pipeline.tables.samples import share_of_class
 from pipeline.tables.titles import INDEX, INSIDE, LOWER, UPPER
@@ -69,7 +69,7 @@ class Job:
 
     Attributes:
         model: a model folder.
-        model_hash: see ``model_hash``; a worker that finds another model there refuses.
+        model_hash: SHA-256 that the model states of itself; a worker that finds another there refuses.
         cube: the predictors.
         result: Zarr group with the array to write to.
         days: position in the cube of each day of the result.
@@ -106,16 +106,6 @@ class Finished:
     predicted: int
     outside: tuple[int, ...]
     applicable: int = 0
-
-
-def model_hash(folder: Path) -> str:
-    """The SHA-256 that ``model.json`` states of itself, and through it of every file of the model."""
-    return str(json.loads((folder / store.CARD).read_text(encoding="utf-8"))["sha256"])
-
-
-def study_of(model: Path) -> Study:
-    """The study a model was trained with."""
-    return Study.parse((model / STUDY_FILE).read_text(encoding="utf-8"), model / STUDY_FILE)
 
 
 def ends(sm: Floats, half: Floats) -> tuple[Floats, Floats]:
@@ -231,7 +221,7 @@ class Mapper:
 
     def __init__(self, job: Job) -> None:
         fitted, card = store.load(job.model)
-        if model_hash(job.model) != job.model_hash:
+        if card.sha256 != job.model_hash:
             raise DataError(f"{job.model} holds another model than when the prediction began: predict again")
         self.job = job
         self.study = study_of(job.model)
@@ -249,6 +239,9 @@ class Mapper:
         areas = read_areas(job.model) if INDEX in job.names else {}
         self.indices = {name: GridIndex(area, self.features.kinds) for name, area in areas.items()}
         self.doy = self.cube["time"].dt.dayofyear.to_numpy().astype(np.float32)
+        self.arrays: dict[str, Any] = {
+            name: zarr.open_array(job.result / name, mode="r+") for name in job.names
+        }
         self._tiles = lru_cache(TILES)(self._tile)
 
     def predict(self, block: Block) -> Finished:
@@ -261,8 +254,7 @@ class Mapper:
         values = self._values(tile, features, days)
         shape = days, block.y.stop - block.y.start, block.x.stop - block.x.start
         for name, found in values.items():
-            array = zarr.open_array(self.job.result / name, mode="r+")
-            array[block.time, block.y, block.x] = found.reshape(shape)
+            self.arrays[name][block.time, block.y, block.x] = found.reshape(shape)
         predicted = int(np.count_nonzero(~np.isnan(values[self.job.names[0]])))
         applicable = int(np.count_nonzero(values[INSIDE] == 1)) if INSIDE in values else 0
         outside = self.features.outside(features, tile.land, days)
@@ -305,10 +297,11 @@ class Mapper:
                     di = index.predict(features, pixels, days)
                     found[INDEX][:, pixels] = di
                     found[INSIDE][:, pixels] = di <= index.threshold
-        if (seen := self.features.seen(features)) is not None:
+        if (seen := self.features.seen(features)) is not None and not seen.all():
             for values in found.values():
                 values[~seen] = np.nan
-        return found
+        # A map that is not corrected says what the model says, to the last bit.
+        return {name: values if name == SM else rounded(name, values) for name, values in found.items()}
 
     def _blended(
         self, tile: Tile, features: Sequence[Floats], days: int, grids: Mapping[str, Grid]
@@ -374,3 +367,19 @@ def predict_block(job: Job, block: Block) -> Finished:
     with _one_at_a_time:
         mapper = _mapper(job)
     return mapper.predict(block)
+
+
+def forget() -> None:
+    """Let go of the model that the process keeps, once all blocks are predicted."""
+    with _one_at_a_time:
+        _mapper.cache_clear()
+    hand_back()
+
+
+def hand_back() -> None:
+    """Give freed memory to the system: the GNU library keeps it otherwise; other systems have no such call.
+
+    https://distributed.dask.org/en/stable/worker-memory.html
+    """
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)

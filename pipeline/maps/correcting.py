@@ -23,14 +23,15 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
-from models.conserving import LEAST_SHARE, Conserver
+from models.conserving import Conserver, Values
 from pipeline.cubes.layout import UNREADABLE
 from pipeline.errors import DataError
-from pipeline.maps.bands import HALF_WIDTH, MODEL, SM
-from pipeline.maps.blocks import ends
+from pipeline.maps.bands import HALF_WIDTH, MODEL, SM, bands_of, rounded
+from pipeline.maps.blocks import Floats, ends, forget, hand_back
+from pipeline.maps.day_images import DayFile, DayImages
 from pipeline.maps.footprints import CellSeries, Footprints, Kind, read_cells
 from pipeline.tables.pairs import MOISTURE
-from pipeline.tables.titles import CORRECTED, LOWER, UPPER
+from pipeline.tables.titles import CORRECTED, INDEX, INSIDE, LOWER, UPPER
 
 TOLERANCE = 1e-4  # m³/m³, of a cell's mean from SMAP
 # Saturated water content is 0.489 - 0.00126 sand, sand in %: Cosby et al. 1984, doi:10.1029/WR020i006p00682,
@@ -48,14 +49,18 @@ class CorrectionJob:
         samples: with SMAP's value of each cell and day.
         result: Zarr group with ``sm_model``; ``sm`` and ``corrected`` are written, and the ends of the
             intervals where ``half_width`` is there.
+        images: folder for the images of the days.
         days: of the result.
+        detail: the share of what the model tells within cells that is kept; see ``Conserver.damped``.
         fingerprint: of all that the values follow from.
     """
 
     cube: Path
     samples: Path
     result: Path
+    images: Path
     days: tuple[dt.date, ...]
+    detail: float
     fingerprint: str
 
 
@@ -66,7 +71,7 @@ class Correction:
     Attributes:
         days: that were corrected.
         without: days on which no cell has SMAP; their fields stayed as the model made them.
-        worst: greatest difference of a kept cell's mean from SMAP, m³/m³.
+        worst: greatest difference of a kept cell's mean from SMAP, m³/m³, in the values as written.
         kept: cells times days that have SMAP's value as their mean.
         lacking: cells times days that are mapped but have no SMAP; those around them correct their pixels.
         narrow: cells times days with SMAP, of which less than ``LEAST_SHARE`` is mapped.
@@ -103,10 +108,12 @@ class CorrectedStretch:
     Attributes:
         first: position of its first day.
         correction: what became of it.
+        files: the images of its days.
     """
 
     first: int
     correction: Correction
+    files: tuple[DayFile, ...]
 
 
 def smap_of(samples: Path, days: tuple[dt.date, ...]) -> CellSeries:
@@ -126,6 +133,7 @@ class Corrector:
     """Corrects days; one in each process, used by all of its threads."""
 
     def __init__(self, job: CorrectionJob) -> None:
+        forget()  # the model, which takes more memory than what follows
         self.job = job
         series = smap_of(job.samples, job.days)
         with xr.open_zarr(job.cube, chunks=None, consolidated=False, decode_coords="all") as cube:
@@ -137,6 +145,8 @@ class Corrector:
                 raise DataError(
                     f"{job.cube} cannot be read ({error}): remove it, and gee-smap export makes it again"
                 ) from error
+        self.group: Any = zarr.open_group(job.result, mode="r+")
+        self.images = DayImages(job.images, grid, self.group.attrs)
         self.pixels = np.flatnonzero(mapped)
         # Also those without SMAP, such as Earth Engine's raster loses: their pixels follow the cells around.
         cells = Footprints.covering(Kind.of(series.names), grid, mapped)
@@ -148,56 +158,68 @@ class Corrector:
         self.conserver = Conserver.of(cells.shares[:, self.pixels], cells.places, row, column, cells.area)
         porosity = POROSITY + PER_SAND * sand[self.pixels].astype(np.float64)
         self.greatest = np.where(np.isfinite(porosity), porosity, MOISTURE.high)
+        del cells, series
+        hand_back()
 
     def correct(self, stretch: slice) -> CorrectedStretch:
-        """Correct the fields of a stretch of days, and write them."""
-        group = zarr.open_group(self.job.result, mode="r+")
-        shape = _array(group, SM).shape
-        size = stretch.stop - stretch.start, shape[1] * shape[2]
-        sm, source = (np.full(size, np.nan, np.float32) for _ in range(2))
-        model = _flat(group[MODEL], stretch)
+        """Correct the fields of a stretch of days, write them, and make the images of these days."""
+        grid = self.images.grid.shape
+        fields = {
+            name: self._read(name, stretch)
+            for name in (MODEL, HALF_WIDTH, INDEX, INSIDE)
+            if name in self.group
+        }
+        sm, source = (np.full(fields[MODEL].shape, np.nan, np.float32) for _ in range(2))
         found = []
         for number, day in enumerate(range(stretch.start, stretch.stop)):
-            fine = model[number, self.pixels].astype(np.float64)
-            done = self.conserver(fine, self.smap[day], low=0.0, high=self.greatest, tolerance=TOLERANCE)
-            known = np.isfinite(fine)
-            sm[number, self.pixels] = done.field
-            source[number, self.pixels] = np.where(known, done.source, np.nan)
-            smap = np.isfinite(self.smap[day])
-            enough = self.conserver.shares @ known >= LEAST_SHARE * self.conserver.area
-            found.append(
-                Correction(
-                    days=int(done.kept.any()),
-                    without=() if smap.any() else (str(self.job.days[day]),),
-                    worst=done.worst,
-                    kept=int(done.kept.sum()),
-                    lacking=int((enough & ~smap).sum()),
-                    narrow=int((smap & ~enough).sum()),
-                    clipped=done.clipped,
-                )
+            sm[number, self.pixels], source[number, self.pixels], correction = self._corrected(
+                fields[MODEL][number, self.pixels].astype(np.float64), day
             )
-        del model
+            found.append(correction)
+        made = {SM: sm, CORRECTED: source}
+        if (half := fields.pop(HALF_WIDTH, None)) is not None:
+            for name, values in zip((LOWER, UPPER), ends(sm, half), strict=True):
+                made[name] = rounded(name, values)
+        for name, values in made.items():
+            self.group[name][stretch] = values.reshape(-1, *grid)
+        fields |= made
+        files = [
+            self.images.make(
+                self.job.days[day], {name: fields[name][number].reshape(grid) for name in bands_of(fields)}
+            )
+            for number, day in enumerate(range(stretch.start, stretch.stop))
+        ]
+        return CorrectedStretch(stretch.start, Correction.of(found), tuple(files))
 
-        def write(name: str, values: NDArray[np.float32]) -> None:
-            _array(group, name)[stretch] = values.reshape(-1, *shape[1:])
+    def _corrected(self, fine: Values, day: int) -> tuple[Floats, NDArray[np.uint8], Correction]:
+        """A field as it is written, what its pixels rest on, and what became of the day."""
+        conserver, smap = self.conserver, self.smap[day]
+        done = conserver(
+            conserver.damped(fine, self.job.detail), smap, low=0.0, high=self.greatest, tolerance=TOLERANCE
+        )
+        # Without SMAP a day stays as the model made it, with all its detail.
+        field = rounded(SM, (done.field if done.kept.any() else fine).astype(np.float32))
+        known = np.isfinite(fine)
+        there = np.isfinite(smap)
+        enough = conserver.enough(known)
+        return (
+            field,
+            np.where(known, done.source, np.float32(np.nan)),
+            Correction(
+                days=int(done.kept.any()),
+                without=() if there.any() else (str(self.job.days[day]),),
+                worst=conserver.off(field.astype(np.float64), smap, done.kept),
+                kept=int(done.kept.sum()),
+                lacking=int((enough & ~there).sum()),
+                narrow=int((there & ~enough).sum()),
+                clipped=done.clipped,
+            ),
+        )
 
-        write(SM, sm)
-        write(CORRECTED, source)
-        del source
-        if HALF_WIDTH in group:
-            for name, values in zip((LOWER, UPPER), ends(sm, _flat(group[HALF_WIDTH], stretch)), strict=True):
-                write(name, values)
-        return CorrectedStretch(stretch.start, Correction.of(found))
-
-
-def _array(group: zarr.Group, name: str) -> Any:
-    return group[name]
-
-
-def _flat(array: Any, stretch: slice) -> NDArray[np.float32]:
-    """(days, pixels) of a stretch."""
-    values: NDArray[np.float32] = np.asarray(array[stretch], np.float32)
-    return values.reshape(len(values), -1)
+    def _read(self, name: str, stretch: slice) -> Floats:
+        """(days, pixels) of a stretch."""
+        values: Floats = np.asarray(self.group[name][stretch], np.float32)
+        return values.reshape(len(values), -1)
 
 
 _one_at_a_time = threading.Lock()

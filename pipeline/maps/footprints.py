@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
@@ -237,17 +236,36 @@ def _ease(grid: GeoBox, rows: slice) -> _Laid:
         ],
         axis=-1,
     )
-    first, last = np.floor(corners.min(axis=1)), np.floor(corners.max(axis=1))
-    over = (last > first)[:, ::-1]  # whether it reaches into the next row, and into the next column
+    first = np.floor(corners.min(axis=1))
+    cut = np.flatnonzero((np.floor(corners.max(axis=1)) > first).any(axis=1))
+    within = corners[cut] - first[cut, None]
+    whole, right, below, both = (_beyond(within, *edge) for edge in ((0, 0), (1, 0), (0, 1), (1, 1)))
     quarters = np.zeros((4, len(corners)))
-    for number, (below, right) in enumerate(QUARTERS[1:], start=1):
-        cut = np.flatnonzero((over >= (below, right)).all(axis=1))
-        outlines = shapely.polygons(corners[cut])
-        left, top = first[cut, 0] + right, first[cut, 1] + below
-        cells = shapely.box(left, top, left + 1, top + 1)
-        quarters[number, cut] = shapely.area(shapely.intersection(outlines, cells)) / shapely.area(outlines)
+    quarters[1:, cut] = np.maximum([right - both, below - both, both], 0) / whole
     quarters[0] = np.maximum(1 - quarters.sum(axis=0), 0)
     return _Laid(first[:, ::-1].T.astype(np.intp), quarters, corners.mean(axis=1)[:, ::-1].T)
+
+
+def _beyond(outlines: Values, left: float, top: float) -> Values:
+    """Area of the part of each outline that lies right of and below a point, by Green's theorem.
+
+    Each edge adds the area between it and the line at ``top``, as far as it runs right of ``left`` and below
+    the line; those that run back take away what lies above the outline.
+
+    Args:
+        outlines: (n, corners, 2), across and down, along the outline.
+        left: across.
+        top: down.
+    """
+    u, v = outlines[..., 0] - left, outlines[..., 1] - top
+    along, fall = np.roll(u, -1, axis=1) - u, np.roll(v, -1, axis=1) - v
+    slope = np.divide(fall, along, out=np.zeros_like(fall), where=along != 0)
+    begin, end = np.maximum(u, 0), np.maximum(u + along, 0)
+    first, last = v + slope * (begin - u), v + slope * (end - u)
+    mean = (np.maximum(first, 0) + np.maximum(last, 0)) / 2
+    crossing = first * last < 0
+    mean[crossing] = np.maximum(first, last)[crossing] ** 2 / (2 * np.abs(first - last)[crossing])
+    return np.asarray(np.abs((mean * (end - begin)).sum(axis=1)))
 
 
 def _utm(grid: GeoBox, rows: slice) -> _Laid:

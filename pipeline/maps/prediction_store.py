@@ -21,17 +21,18 @@ import zarr
 
 from pipeline.cubes.layout import CODEC, COMPLETE, DAYS, INNER, METADATA
 from pipeline.errors import DataError
-from pipeline.maps.bands import ATTRIBUTES, HALF_WIDTH, SM
+from pipeline.maps.bands import ATTRIBUTES, FINGERPRINT, HALF_WIDTH, SM
 from pipeline.maps.blocks import Block, Finished
 from pipeline.maps.correcting import CorrectedStretch, Correction
+from pipeline.maps.day_images import DayFile
 from pipeline.tables.titles import INSIDE
 from pipeline.work.processes import Owner, Witness
 from pipeline.work.staging import whole
 
-FINGERPRINT, SUMMARY = "fingerprint", "summary"  # attributes
+SUMMARY = "summary"  # attribute
 RECORD, CORRECTIONS, OWNER, STORE = "finished.jsonl", "corrected.jsonl", "owner", "store"
-SMALL_MAP = 512**2  # pixels; a larger one has blocks enough of four chunks, which cost less to read each
-HELD = 2**23  # values: whole fields of the days of a chunk, of which a task of the correction holds a few
+SMALL_MAP = 512**2  # pixels; a larger one has blocks enough of four times as many, which cost less each
+HELD = 2**21  # values: whole fields of the days of a chunk, of which a task of the correction holds a few
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def _correction(told: Mapping[str, Any]) -> Correction:
 
 def blocks(days: int, height: int, width: int) -> list[Block]:
     """Whole chunks of the result, the days of a footprint one after the other."""
-    side = INNER if height * width <= SMALL_MAP else 2 * INNER
+    side = side_of_chunk(height, width)
     parts = [
         (slice(top, min(top + side, height)), slice(left, min(left + side, width)))
         for top in range(0, height, side)
@@ -100,6 +101,11 @@ def blocks(days: int, height: int, width: int) -> list[Block]:
     stretches = [slice(first, min(first + DAYS, days)) for first in range(0, days, DAYS)]
     places = [(time, y, x) for y, x in parts for time in stretches]
     return [Block(number, *place) for number, place in enumerate(places)]
+
+
+def side_of_chunk(height: int, width: int) -> int:
+    """Pixels; as of the cube in a small map, or else there would be few blocks to share out."""
+    return INNER if height * width <= SMALL_MAP else 2 * INNER
 
 
 def stretches(days: int, height: int, width: int) -> list[slice]:
@@ -211,7 +217,11 @@ class Unfinished:
             Finished(**told | {"outside": tuple(told["outside"])}) for told in self._recorded(RECORD)
         ]
         self.corrected = [
-            CorrectedStretch(told["first"], _correction(told["correction"]))
+            CorrectedStretch(
+                told["first"],
+                _correction(told["correction"]),
+                tuple(DayFile(**file) for file in told["files"]),
+            )
             for told in self._recorded(CORRECTIONS)
         ]
 
@@ -267,9 +277,9 @@ def create(path: Path, empty: xr.Dataset, names: Sequence[str] = (SM,)) -> None:
     dims = ("time", "y", "x")
     shape = tuple(empty.sizes[dim] for dim in dims)
     empty.to_zarr(path, mode="w", zarr_format=3, consolidated=False)
-    group = zarr.open_group(path, mode="r+")
+    group, side = zarr.open_group(path, mode="r+"), side_of_chunk(*shape[1:])
     for name in names:
         group.create_array(
             name, shape=shape, dtype="float32", fill_value=np.nan, dimension_names=dims,
-            chunks=(days_of_chunk(*shape[1:]), INNER, INNER), compressors=CODEC, attributes=ATTRIBUTES[name],
+            chunks=(days_of_chunk(*shape[1:]), side, side), compressors=CODEC, attributes=ATTRIBUTES[name],
         )  # fmt: skip

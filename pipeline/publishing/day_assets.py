@@ -35,7 +35,9 @@ _PASSING = (Verdict.RETRY, Verdict.SPLIT, Verdict.FULL)
 _OBJECT = re.compile(r"gs://|storage\.objects|cloud storage|bucket", re.IGNORECASE)
 _UNREADABLE = re.compile(r"not found|does not exist|permission|denied|access|locat|region", re.IGNORECASE)
 _EXISTS = re.compile(r"already exists|cannot overwrite", re.IGNORECASE)
-Outcome = Literal["new", "replaced", "described", "unchanged"]
+Outcome = Literal["new", "replaced", "described", "unchanged", "submitted", "waiting"]
+PENDING: tuple[Outcome, ...] = ("submitted", "waiting")
+"""What is left to the engine, or to a later call."""
 T = TypeVar("T")
 
 
@@ -89,6 +91,7 @@ class DayAsset:
         existed: whether there was one before.
         made: whether it was made, or was being made, by this call.
         described: whether only its properties were mended.
+        pending: whether it is left to be made after this call.
         operation: of the task that is followed.
         attempts: so far.
         error: why it was not made.
@@ -101,6 +104,7 @@ class DayAsset:
     existed: bool = False
     made: bool = False
     described: bool = False
+    pending: bool = False
     operation: str | None = None
     attempts: int = 0
     error: str = ""
@@ -108,6 +112,8 @@ class DayAsset:
     @property
     def outcome(self) -> Outcome:
         """What was done."""
+        if self.pending:
+            return "submitted" if self.operation else "waiting"
         if self.made:
             return "replaced" if self.existed else "new"
         return "described" if self.described else "unchanged"
@@ -276,6 +282,18 @@ class Making:
                 delay = self.asking.patience.first if over or begun else delay
                 pause(delay)
                 delay = self.asking.patience.after(delay)
+
+    def submit(self, days: list[DayAsset]) -> None:
+        """Start the tasks that are not under way, as far as the engine takes them, and leave them to it.
+
+        Raises:
+            GeeSmapError: it cannot be done for any.
+        """
+        begun = self._begun(days, IN_QUEUE, self._tasks()[0])
+        for day in days:
+            day.made = True
+            day.pending = day not in begun or day.operation is not None
+        self.tell(self._made, f"{sum(day.operation is not None for day in begun)} under way")
 
     def _tasks(self) -> tuple[dict[str, Operation], dict[str, Operation]]:
         """The tasks that are under way, by their names and those of their images, and those that ended."""

@@ -37,8 +37,9 @@ from models import store
 from models.learners import cores
 from models.partitioned import WP
 from pipeline.cubes import layout
-from pipeline.learning.train import train
-from pipeline.maps.blocks import SM, Block, Job, Mapper, model_hash, study_of
+from pipeline.learning.train import study_of, train
+from pipeline.maps.bands import SM
+from pipeline.maps.blocks import Block, Job, Mapper
 from pipeline.maps.footprints import EASE, Footprints
 from pipeline.maps.mapping import predict_cube
 from pipeline.maps.prediction_store import blocks
@@ -50,6 +51,7 @@ TRAINING_SIDE, TRAINING_DAYS = 20, 150  # 60,000 samples
 TILE = 100  # pixels; side of the simulated region that the cube repeats
 SHAPE = 495, 612  # pixels; Anhui
 PLAIN_DAYS = 8
+ADDED = ("conserve", "intervals", "applicability")
 STUDY = 'name = "bench"\n[splits]\nnames = ["random"]\n'
 
 
@@ -108,7 +110,7 @@ def ours(
     wanted: tuple[str, ...] = (),
 ) -> dict[str, Any]:  # fmt: skip
     clock = Clock()
-    maps = Maps(**{name: name in wanted for name in Maps.model_fields})
+    maps = Maps(**{name: name in wanted for name in ADDED})
     predict = partial(
         predict_cube, model, cube, out / "prediction.zarr", out / "images", workers=workers, samples=samples,
         study=study_of(model).model_copy(update={"maps": maps}),
@@ -165,7 +167,8 @@ def bounds(model: Path, cube: Path, out: Path) -> dict[str, Any]:
     clock = Clock()
     data = xr.open_zarr(cube, chunks=None, consolidated=False)
     days, height, width = data["ndvi"].shape
-    mapper = Mapper(Job(model, model_hash(model), cube, out, tuple(range(days)), 0.0, (SM,), "bench"))
+    held = store.read_card(model).sha256
+    mapper = Mapper(Job(model, held, cube, out, tuple(range(days)), 0.0, (SM,), "bench"))
     wanted = blocks(days, height, width)
     with clock("read"):
         for block in wanted:
@@ -203,9 +206,8 @@ def added(days: int, workers: int | None, folder: Path) -> None:
     cube = make_cube(folder / "cube.zarr", days, height, width)
     samples = make_samples(folder / "samples.parquet", cube)
     print(f"{days} days of {height} x {width} pixels, {cores()} processors", flush=True)
-    every = tuple(Maps.model_fields)
     plain_before = alone(ours, model, cube, folder / "first", workers)
-    for wanted in (*((name,) for name in every), every):
+    for wanted in (*((name,) for name in ADDED), ADDED):
         out = folder / "-".join(wanted)
         found = alone(ours, model, cube, out, workers, samples, wanted)
         again = alone(ours, model, cube, folder / f"{out.name}-plain", workers)

@@ -152,3 +152,36 @@ def test_weights_of_the_blend_sum_to_one_inside_and_pass_halfway_at_edges():
     t = 0.25
     passed = 3 * t**2 - 2 * t**3
     np.testing.assert_allclose(blend, [[1, 0], [0.5, 0.5], [0, 1], [1 - passed, passed]])
+
+
+@pytest.mark.parametrize("detail", [0.0, 0.3, 1.0])
+def test_less_detail_is_the_smooth_field_of_the_values_and_a_share_of_what_departs_from_it(detail: float):
+    """By the definition, S(c) + detail (f - S(A f)), with S taken of fields that are nothing but smooth."""
+    fine, coarse = some(11, 0.0, 0.0)
+
+    def smooth(values: Field) -> Field:
+        return CONSERVER(np.zeros(N_PIXELS), values, low=-np.inf).field
+
+    found = CONSERVER(CONSERVER.damped(fine, detail), coarse, low=-np.inf).field
+    inside = SHARES.sum(axis=0) == 1
+    expected = smooth(coarse) + detail * (fine - smooth(means(fine)))
+    np.testing.assert_allclose(found[inside], expected[inside], atol=1e-9)
+    np.testing.assert_allclose(means(found), coarse, atol=1e-9)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([0.0, 0.1]), st.sampled_from([0.2, 0.7]))
+def test_less_detail_keeps_every_value_and_tells_no_other_levels(seed: int, missing: float, lacking: float):
+    fine, coarse = some(seed, missing, lacking)
+    damped = CONSERVER.damped(fine, 0.2)
+    np.testing.assert_array_equal(np.isnan(damped), np.isnan(fine))
+    rows = SHARES @ np.isfinite(fine) >= LEAST_SHARE * SIDE**2
+    assert np.abs(means(damped) - means(fine))[rows].max() < 0.02  # a share of each cell, not of its value
+    done = CONSERVER(damped, coarse, low=-np.inf)
+    np.testing.assert_allclose(means(done.field)[done.kept], coarse[done.kept], atol=1e-9)
+
+
+def test_less_detail_leaves_what_no_cell_tells_of():
+    fine = np.full(N_PIXELS, np.nan)
+    fine[:3] = 0.1, 0.2, 0.3  # too few of any cell
+    np.testing.assert_array_equal(CONSERVER.damped(fine, 0.0), fine)

@@ -30,8 +30,12 @@ from models import store
 from models.conserving import AROUND, LEAST_SHARE, NONE, OWN
 from pipeline.learning.applicability import read_areas
 from pipeline.learning.train import STUDY_FILE
+from pipeline.maps.bands import rounded
 from pipeline.maps.correcting import CorrectionJob, correct_days
-from pipeline.maps.mapping import Mapped, predict_cube
+from pipeline.maps.day_images import image_path
+from pipeline.maps.detail import Detail
+from pipeline.maps.mapped import Mapped
+from pipeline.maps.mapping import predict_cube
 from pipeline.maps.prediction_store import DAYS, create, days_of_chunk, stretches
 from pipeline.study import Study
 from tests.pipeline import small_cubes
@@ -42,6 +46,8 @@ HEIGHT, WIDTH, SPAN = 30, 34, 35  # pixels; days: two chunks
 START = dt.date(2019, 4, 1)
 SIDE, LEFT, TOP = 9008.055210146, -17367530.4451615, 7314540.8306386  # metres; Brodzik et al. 2012
 CLOSE = 1e-4  # m³/m³
+ROUNDED, COARSELY = 2.0**-14, 2.0**-9  # half of the last of 13 bits, and of 8 bits
+SAID = {"model_hash": "m", "study_hash": "s", "simulated": 1}  # by the store
 RUN = """
 import sys
 from pathlib import Path
@@ -137,11 +143,13 @@ def test_random_fields_keep_smap_whatever_is_missing(
     table(smap).to_parquet(folder / "samples.parquet")
     out = folder / "p.zarr"
     with xr.open_zarr(cube, consolidated=False, decode_coords="all") as opened_:
-        empty = xr.Dataset(coords={name: opened_[name] for name in ("time", "y", "x")}).drop_encoding()
+        empty = xr.Dataset(coords={name: opened_[name] for name in ("time", "y", "x")}, attrs=SAID)
+        empty = empty.drop_encoding()
         create(out, empty, ("sm", "sm_model", "corrected"))
     zarr.open_array(out / "sm_model", mode="r+")[...] = fine
     dates = tuple(START + dt.timedelta(days=day) for day in range(days))
-    job = CorrectionJob(cube, folder / "samples.parquet", out, dates, f"{seed} {missing} {lacking}")
+    paths = cube, folder / "samples.parquet", out, folder / "images"
+    job = CorrectionJob(*paths, dates, 1.0, f"{seed} {missing} {lacking}")
     done = correct_days(job, slice(0, days)).correction
     with opened(out) as found:
         sm, source = found["sm"].to_numpy(), found["corrected"].to_numpy()
@@ -153,12 +161,12 @@ def test_random_fields_keep_smap_whatever_is_missing(
     assert done.without == tuple(str(dates[day]) for day in range(days) if smap[under].iloc[day].isna().all())
     assert str(dates[2]) in done.without
     np.testing.assert_array_equal(np.isnan(sm), np.isnan(fine))
-    np.testing.assert_array_equal(sm[2], fine[2])
+    np.testing.assert_allclose(sm[2], fine[2], rtol=ROUNDED)
     assert (source[2][mapped] == NONE).all()
     known = np.isfinite(fine[0])
     porosity = np.where(np.isfinite(bands["sand"]), 0.489 - 0.00126 * 20, 1)
     assert sm[0][known].min() >= 0
-    assert (sm[0] <= porosity + 1e-6)[known].all()  # no SMAP here is greater
+    assert (sm[0] <= porosity * (1 + ROUNDED) + 1e-6)[known].all()  # no SMAP here is greater
     assert set(np.unique(source[0][known])) <= {float(NONE), float(OWN), float(AROUND)}
 
 
@@ -173,17 +181,19 @@ def test_a_cell_wetter_than_its_soil_can_be_has_its_own_bound(tmp_path: Path) ->
     smap[wet] = 0.6
     table(smap).to_parquet(tmp_path / "samples.parquet")
     with xr.open_zarr(cube, consolidated=False, decode_coords="all") as opened_:
-        empty = xr.Dataset(coords={name: opened_[name] for name in ("time", "y", "x")}).drop_encoding()
+        empty = xr.Dataset(coords={name: opened_[name] for name in ("time", "y", "x")}, attrs=SAID)
+        empty = empty.drop_encoding()
         create(tmp_path / "p.zarr", empty, ("sm", "sm_model", "corrected"))
     fine = np.random.default_rng(0).uniform(0.1, 0.5, (1, HEIGHT, WIDTH))
     zarr.open_array(tmp_path / "p.zarr" / "sm_model", mode="r+")[...] = fine
-    job = CorrectionJob(cube, tmp_path / "samples.parquet", tmp_path / "p.zarr", (START,), "wet")
+    paths = cube, tmp_path / "samples.parquet", tmp_path / "p.zarr", tmp_path / "images"
+    job = CorrectionJob(*paths, (START,), 1.0, "wet")
     correct_days(job, slice(0, 1))
     with opened(tmp_path / "p.zarr") as found:
         sm = found["sm"].to_numpy()
     within = exact()[wet] > 0
-    assert sm[0][within].max() <= 0.6 + 1e-6
-    assert sm[0][~within].max() <= 0.389 + 1e-6
+    assert sm[0][within].max() <= 0.6 * (1 + ROUNDED)
+    assert sm[0][~within].max() <= 0.389 * (1 + ROUNDED)
     assert max(abs(one) for (_, name), one in off(sm, smap).items() if name != wet) < 2e-3
 
 
@@ -247,8 +257,8 @@ def test_the_map_keeps_smap_and_the_model_stands_beside_it(
     )  # fmt: skip
     with opened(mapped.path) as found, opened(without.path) as plain:
         assert "sm_model" not in plain
-        np.testing.assert_array_equal(found["sm_model"], plain["sm"])
-        np.testing.assert_array_equal(found["sm"][20], plain["sm"][20])  # without SMAP
+        np.testing.assert_allclose(found["sm_model"], plain["sm"], rtol=ROUNDED)
+        np.testing.assert_array_equal(found["sm"][20], found["sm_model"][20])  # without SMAP
         assert np.abs(found["sm"] - plain["sm"]).mean() > 0.01
         differences = off(found["sm"].to_numpy().astype(np.float64), at.smap)
         assert "half_width" not in found
@@ -288,8 +298,10 @@ def test_intervals_lie_around_the_corrected_value_as_wide_as_around_the_models(
     assert intervals is not None
     half = intervals.half_width(*rows_of(trained, bands)).reshape(sm.shape)
     half[np.isnan(sm)] = np.nan
-    np.testing.assert_allclose(upper, sm + half, atol=1e-6)
-    np.testing.assert_allclose(lower, np.maximum(sm - half, 0), atol=1e-6)
+    within = COARSELY / 4 * half + 1e-7  # of 10 bits
+    assert (np.abs(upper - (sm + half)) <= COARSELY * upper + within)[np.isfinite(sm)].all()
+    expected = np.maximum(sm - half, 0)
+    assert (np.abs(lower - expected) <= COARSELY * expected + within)[np.isfinite(sm)].all()
 
 
 def test_the_area_of_applicability_is_that_of_each_pixels_own_stack(
@@ -309,8 +321,9 @@ def test_the_area_of_applicability_is_that_of_each_pixels_own_stack(
     sure = known & (np.abs(expected - limit) > 1e-5)
     np.testing.assert_array_equal(inside[sure], (expected <= limit)[sure])
     outside = known & (inside == 0)
-    np.testing.assert_allclose(index[outside], expected[outside], rtol=1e-4)
-    assert (index[known] >= expected[known] - 1e-5).all()  # inside, the search ends early
+    np.testing.assert_allclose(index[outside], expected[outside], rtol=COARSELY + 1e-4)
+    least = expected * (1 - COARSELY) - 1e-5
+    assert (index[known] >= least[known]).all()  # inside, the search may end early
     share = outside.sum() / known.sum()
     assert f"{share:.1%} of the predicted pixels and days lie outside" in "\n".join(mapped.notes())
 
@@ -376,10 +389,85 @@ def test_a_run_killed_while_it_corrects_goes_on(
         run.send_signal(signal.SIGKILL)
     assert line.startswith("correction")
     assert not (tmp_path / "p.zarr").exists()
+    assert not list((tmp_path / "images").glob("sm_*.tif"))  # until the prediction is whole
+    waiting = sorted((tmp_path / "images" / ".new").glob("sm_*.tif"))
+    assert len(waiting) >= SPAN - DAYS
+    waiting[0].unlink()
+    waiting[1].write_bytes(waiting[1].read_bytes()[:900])
+    kept = waiting[2].stat().st_ino
     done = predict_cube(*paths[:4], samples=at.samples)
+    assert len(done.written) == SPAN
+    assert (tmp_path / "images" / waiting[2].name).stat().st_ino == kept
     assert done.computed == 0  # no block, and at least one of two stretches of days less
     same(done, mapped)
     assert not list(tmp_path.glob(".*"))
+
+
+def test_images_as_written_keep_smap_and_lie_as_earth_engine_wants_them(at: Given, mapped: Mapped) -> None:
+    fields = []
+    for day in mapped.days:
+        with rasterio.open(image_path(mapped.images, day)) as file:
+            fields.append(file.read(1, masked=True).astype(np.float64).filled(np.nan))
+            assert file.interleaving.value == "BAND"
+            directory = int(file.get_tag_item("IFD_OFFSET", "TIFF", bidx=1))
+            first = [int(file.get_tag_item("BLOCK_OFFSET_0_0", "TIFF", bidx=band)) for band in file.indexes]
+            assert 0 < directory < first[0]
+            assert first == sorted(first)
+    assert max(map(abs, off(np.array(fields), at.smap).values())) < CLOSE
+
+
+def test_only_the_days_whose_smap_changed_get_another_image(trained: Any, at: Given, tmp_path: Path) -> None:
+    samples, days = tmp_path / "samples.parquet", [START + dt.timedelta(days=day) for day in range(3)]
+    shutil.copy(at.samples, samples)
+    paths = trained.model, at.cube, tmp_path / "p.zarr", tmp_path / "images"
+    predict_cube(*paths, samples=samples, days=days)
+    before = {path.name: path.stat().st_ino for path in paths[3].glob("*.tif")}
+    smap = at.smap.copy()
+    smap.iloc[1] += 0.03
+    table(smap).to_parquet(samples)
+    assert predict_cube(*paths, samples=samples, days=days).written == (days[1],)
+    after = {path.name: path.stat().st_ino for path in paths[3].glob("*.tif")}
+    assert {name for name in before if before[name] != after[name]} == {image_path(paths[3], days[1]).name}
+
+
+def test_a_map_with_less_detail_keeps_smap_and_says_how_much(
+    trained: Any, at: Given, mapped: Mapped, tmp_path: Path
+) -> None:
+    detail = Detail(0.25, 0.1, 0.4, measured=True, simulated=True)
+    paths = trained.model, at.cube, tmp_path / "p.zarr", tmp_path / "images"
+    done = predict_cube(*paths, samples=at.samples, detail=detail)
+    assert done.computed  # not the prediction with all detail
+    assert done.as_dict()["detail"]["value"] == 0.25
+    assert "a share of 0.25 [0.10, 0.40] is kept" in "\n".join(done.notes())
+    with opened(done.path) as found, opened(mapped.path) as whole:
+        assert (found.attrs["detail"], whole.attrs["detail"]) == (0.25, 1.0)
+        np.testing.assert_array_equal(found["sm_model"], whole["sm_model"])
+        np.testing.assert_array_equal(found["sm"][20], whole["sm"][20])  # without SMAP: as the model made it
+        less, more = found["sm"].to_numpy().astype(np.float64), whole["sm"].to_numpy().astype(np.float64)
+    assert max(map(abs, off(less, at.smap).values())) < CLOSE
+    known = np.isfinite(more[0]) & (exact()[max(exact(), key=lambda name: exact()[name].sum())] == 1)
+    rough = [
+        np.abs(np.diff(field, axis=1))[known[:, 1:] & known[:, :-1]].mean() for field in (less[0], more[0])
+    ]
+    assert rough[0] < 0.6 * rough[1]
+    with rasterio.open(image_path(done.images, START)) as file:
+        assert file.tags()["detail"] == "0.25"
+
+
+@given(st.integers(1, 22), st.lists(st.floats(-4, 4, width=32), min_size=1, max_size=20))
+def test_numbers_keep_their_first_bits(bits: int, numbers: list[float]) -> None:
+    """Against the definition: the nearest multiple of a power of two that the number's size sets."""
+    given_ = np.array([*numbers, np.nan], np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.maps.bands.KEPT_BITS", {"di": bits})
+        found = rounded("di", given_.copy())
+        np.testing.assert_array_equal(rounded("aoa", given_.copy()), given_)
+    assert np.isnan(found[-1])
+    for number, one in zip(given_[:-1].tolist(), found[:-1].tolist(), strict=True):
+        if abs(number) < 1e-30:
+            continue
+        step = 2.0 ** (np.frexp(number)[1] - 1 - bits)
+        assert (one / step) == round(number / step)  # Python too rounds halves to even
 
 
 def test_a_second_call_does_nothing_until_samples_or_choices_change(
@@ -434,7 +522,9 @@ def _changed(path: Path, **columns: Any) -> None:
 def test_the_paper_corrects_nothing() -> None:
     text = 'name = "a"\npreset = "paper"\n'
     found = Study.parse(text, Path("study.toml"))
-    assert found.maps.model_dump() == {"conserve": False, "intervals": False, "applicability": False}
+    assert found.maps.model_dump() == {
+        "conserve": False, "detail": 1.0, "intervals": False, "applicability": False,
+    }  # fmt: skip
     assert found.partitions.blend_km == 0
     assert Study.parse(text + "[maps]\nconserve = true\n", Path("study.toml")).maps.conserve
 
@@ -444,9 +534,9 @@ def test_a_large_map_is_corrected_a_few_days_at_a_time() -> None:
     for side in (512, 700, 3000, 9000):
         days = days_of_chunk(side, side)
         assert DAYS % days == 0  # chunks end where blocks do
-        assert days == 1 or days * side**2 <= 2**23
-    found = stretches(70, 600, 600)
-    assert [one.stop - one.start for one in found] == [16, 16, 16, 16, 6]
+        assert days == 1 or days * side**2 <= 2**21
+    found = stretches(18, 600, 600)
+    assert [one.stop - one.start for one in found] == [4, 4, 4, 4, 2]
 
 
 def test_what_the_store_says_can_be_read_by_anybody(mapped: Mapped) -> None:

@@ -19,8 +19,9 @@ import xarray as xr
 
 from pipeline.errors import ConfigError, DataError, GeeSmapError
 from pipeline.maps import scheduling
-from pipeline.maps.blocks import Job, model_hash
-from pipeline.maps.mapping import Mapped, _missed, predict_cube
+from pipeline.maps.blocks import Job
+from pipeline.maps.mapped import Mapped
+from pipeline.maps.mapping import _missed, predict_cube
 from tests.pipeline.small_cubes import bands_of, write_cube
 from tests.simulated_samples import simulate
 
@@ -146,7 +147,7 @@ def test_a_scheduler_that_is_lost_is_told_and_the_next_run_goes_on(
 
 def test_a_worker_that_does_not_see_the_same_says_what_it_misses(trained, cube, by_threads, tmp_path):
     """In this process: all of this machine sees the same files."""
-    job = Job(trained.model, model_hash(trained.model), cube, by_threads.path, (0,), 0.0, ("sm",), "")
+    job = Job(trained.model, trained.training.card.sha256, cube, by_threads.path, (0,), 0.0, ("sm",), "")
     here = version("gee-smap")
     assert _missed(job, here) == ""
     assert _missed(job, "99") == f"it has gee-smap {here}, not 99"

@@ -23,11 +23,10 @@ from models import store
 from models.partitioned import WP, PartitionedStack
 from pipeline.errors import ConfigError, DataError
 from pipeline.learning.train import STUDY_FILE, train
-from pipeline.maps import blocks as blocks_module
 from pipeline.maps.blending import shares
-from pipeline.maps.blocks import study_of
 from pipeline.maps.day_images import image_path
-from pipeline.maps.mapping import Mapped, predict_cube
+from pipeline.maps.mapped import Mapped
+from pipeline.maps.mapping import predict_cube
 from pipeline.maps.prediction_store import blocks
 from tests.pipeline.small_cubes import PARTITIONS, Bands, bands_of, write_cube
 from tests.simulated_samples import simulate
@@ -272,7 +271,7 @@ def test_the_store_says_what_it_is(trained, mapped, cube, bands):
         np.testing.assert_array_equal(found["partitioned"], own)
         assert found.attrs["simulated"] == found.attrs["complete"] == 1
         assert found.attrs["study_hash"] == "5" * 64
-        assert found.attrs["model_hash"] == blocks_module.model_hash(trained.model)
+        assert found.attrs["model_hash"] == trained.training.card.sha256
     assert not list(mapped.path.parent.glob(".*"))
 
 
@@ -284,15 +283,14 @@ def test_each_day_is_a_cloud_optimised_image_of_the_same_values(trained, mapped)
         with rasterio.open(mapped.images / names[number]) as file:
             values = file.read(1)
             assert file.nodata == -9999
-            assert file.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+            assert int(file.get_tag_item("IFD_OFFSET", "TIFF", bidx=1)) == 8  # before the pixels
             assert file.compression.value == "DEFLATE"
-            assert file.tags(ns="IMAGE_STRUCTURE")["PREDICTOR"] == "3"
             assert file.crs.to_epsg() == 32650
             assert tuple(file.transform)[:6] == (1000, 0, 500_000, 0, -1000, 3_600_000)
             assert file.descriptions == ("sm", "sm_lower", "sm_upper", "di", "aoa")  # there are no samples
             assert file.tags() | {
                 "units": "m3/m3", "date": str(START + dt.timedelta(days=number)), "simulated": "1",
-                "model_hash": blocks_module.model_hash(trained.model), "study_hash": "5" * 64,
+                "model_hash": trained.training.card.sha256, "study_hash": "5" * 64,
             } == file.tags()  # fmt: skip
         np.testing.assert_array_equal(np.where(values == -9999, np.nan, values), sm[number])
 
@@ -306,7 +304,8 @@ def test_a_large_image_has_overviews(trained, everywhere, tmp_path):
     done = predict_cube(trained.model, cube, tmp_path / "p.zarr", tmp_path / "images")
     with rasterio.open(image_path(done.images, START)) as file:
         assert file.shape == (80, 1040)
-        assert file.overviews(1)
+        assert file.overviews(1) == [2, 4, 8]
+        assert int(file.get_tag_item("IFD_OFFSET", "TIFF", bidx=1)) < 10_000  # before the pixels
         assert set(file.block_shapes) == {(256, 256)}
 
 
@@ -368,13 +367,10 @@ def test_a_second_call_does_nothing_and_says_so(trained, mapped, cube, folder):
 def test_days_whose_values_stay_keep_their_image(trained, everywhere, tmp_path):
     bands = {name: values.copy() for name, values in cropped(everywhere, 6, 20, 20).items()}
     cube, out, images = tmp_path / "cube.zarr", tmp_path / "p.zarr", tmp_path / "images"
-    # Within the area of applicability an index is a bound that pixels of a block are searched for together.
-    study = study_of(trained.model)
-    study = study.model_copy(update={"maps": study.maps.model_copy(update={"applicability": False})})
-    predict_cube(trained.model, write_cube(cube, bands), out, images, study=study)
+    predict_cube(trained.model, write_cube(cube, bands), out, images)
     first, old = sm_of(out), states(images)
     bands["lst"][3] += 8
-    done = predict_cube(trained.model, write_cube(cube, bands), out, images, study=study)
+    done = predict_cube(trained.model, write_cube(cube, bands), out, images)
     changed = [number for number in range(6) if not np.array_equal(sm_of(out)[number], first[number])]
     assert changed == [3]
     assert done.written == (dt.date(2019, 4, 4),)
@@ -383,10 +379,10 @@ def test_days_whose_values_stay_keep_their_image(trained, everywhere, tmp_path):
 
     image_path(images, START).write_bytes(image_path(images, START).read_bytes()[:900])  # cut off
     image_path(images, dt.date(2019, 4, 2)).unlink()
-    done = predict_cube(trained.model, cube, out, images, study=study)
+    done = predict_cube(trained.model, cube, out, images)
     assert (done.computed, done.written, done.removed) == (0, (START, dt.date(2019, 4, 2)), ())
     image_path(images, dt.date(2018, 4, 2)).write_bytes(b"")  # of a day that the map does not have
-    done = predict_cube(trained.model, cube, out, images, study=study)
+    done = predict_cube(trained.model, cube, out, images)
     assert (done.computed, done.written, done.removed) == (0, (), (dt.date(2018, 4, 2),))
     assert sorted(path.name for path in images.glob("*.tif")) == sorted(name for name in old if "tif" in name)
     with rasterio.open(image_path(images, START)) as file:
