@@ -35,6 +35,7 @@ from pipeline.scores.transfer import (
     TRAINED,
     Transfer,
 )
+from pipeline.study import MEASURED
 
 UNIT = "m³/m³"
 KILOMETRES = 9  # of SMAP's cells
@@ -53,7 +54,7 @@ COLUMNS = (
     Column.measured("rmse", f"RMSE ({UNIT})", ".4f"),
     Column.measured("rmse_change", f"RMSE beside bilinear ({UNIT})", "+.4f"),
     Column.measured("r_within", "R within coarse cells", ".3f"),
-    Column("spread", "Spread within", ".2f"),
+    Column("variance", "Variance within", ".2f"),
     Column.measured("ubrmse", f"ubRMSE ({UNIT})", ".4f"),
     Column.measured("bias", f"Bias ({UNIT})", "+.4f"),
 )
@@ -67,7 +68,11 @@ def section(found: Transfer | None, again: str) -> Section:
         found: what ``pipeline.scores.transfer.read`` gives.
         again: the command that makes it.
     """
-    absent = Absent("Downscaling has not been tested one scale up.", again)
+    absent = Absent(
+        "Downscaling has not been tested one scale up, so nothing tells how much of what the model "
+        "says within SMAP's cells is worth keeping.",
+        again,
+    )
     return Section.of("transfer", "One scale up: is SMAP found again?", found, _blocks, absent)
 
 
@@ -82,6 +87,7 @@ def _blocks(found: Transfer) -> Iterator[Block]:
         "other places alone" + (f" ({held})." if held else ", which was not possible here.")
     )
     yield from remarks(sentences(found), "What it shows.")
+    yield Words(kept(found), "What the maps keep.")
     step = f"from {factor * KILOMETRES} km to {KILOMETRES} km" if found.summary["ease"] else "to SMAP's cells"
     yield Words(
         f"It tells of the step {step}. What SMAP says of a cell is in part a model's, driven by rain, soil "
@@ -99,10 +105,9 @@ def _blocks(found: Transfer) -> Iterator[Block]:
     )
     yield Words(
         "“Smooth, means kept” spreads coarse SMAP by the rule that spreads the residual, with no model: what "
-        "the stack with its residual gains beside it, the predictors have told. R within coarse cells and "
-        "spread are of departures from the coarse cell's mean on the day, spread as a share of SMAP's, of "
-        f"which nearest SMAP has none. Intervals draw whole {found.summary['drawn']}, the same for all "
-        "products."
+        "the stack with its residual gains beside it, the predictors have told. R and variance within are of "
+        "departures from the coarse cell's mean on the day, the variance as a share of SMAP's, of which "
+        f"nearest SMAP has none. Intervals draw whole {found.summary['drawn']}, the same for all products."
     )
     yield from notes(found.notes)
 
@@ -121,7 +126,48 @@ def sentences(found: Transfer) -> Iterator[str]:
             f"({smooth['rmse']:.4f}) the latter is {_told(fine, 'rmse_smooth_change')}."
             + _pattern(fine, bilinear)
         )
-        yield from _worth(float(found.summary["share"][trained] or 0), found.row(trained, DAMPED))
+        yield from _worth(found.summary["share"][trained], found.row(trained, DAMPED))
+
+
+def kept(found: Transfer) -> str:
+    """Which share of the model's detail the maps keep, and why."""
+    share = found.summary["share"][THERE]
+    if found.summary["detail"] != MEASURED or share["value"] is None:
+        return _keeps(found)
+    drawn = "" if share["lower"] is None else f"; the interval draws {found.summary['share_drawn']}"
+    doubt = share["value"] > 0 and (share["lower"] or 0) <= 0
+    return (
+        f"{_keeps(found)} By least squares, within 0 and 1, it fits SMAP best where stacks are trained "
+        f"there, as those of maps are{drawn}."
+        + (" That it is more than nothing is not shown." if doubt else "")
+        + " Whether the step to 1 km deserves the same share SMAP cannot tell; it is taken for want of a "
+        "nearer one, and maps.detail sets another."
+    )
+
+
+def _keeps(found: Transfer) -> str:
+    """Which share the maps keep."""
+    asked, share = found.summary["detail"], found.summary["share"][THERE]
+    detail = "of the model's detail within SMAP's cells"
+    if asked is None:
+        return "The study does not correct maps to SMAP, so they keep what the model says."
+    if asked != MEASURED:
+        told = "" if share["value"] is None else f"; what fits SMAP best here is {_share(share)}"
+        return f"As the study says, maps keep a share of {asked:.2f} {detail}{told}."
+    if share["value"] is None:
+        return f"Maps keep all {detail}, as there is none here that could be measured."
+    if share["value"] <= 0:
+        return f"Maps keep nothing {detail} ({_share(share)}): they are SMAP spread smoothly, its means kept."
+    return f"Maps keep a share of {_share(share)} {detail}."
+
+
+def _share(share: Mapping[str, Any]) -> str:
+    """A share with its interval, within 0 and 1 as maps take it."""
+    value, lower, upper = (
+        math.nan if share[name] is None else min(1.0, max(0.0, share[name]))
+        for name in ("value", "lower", "upper")
+    )
+    return with_interval(value, lower, upper, ".2f")
 
 
 def in_short(found: Transfer) -> str:
@@ -133,6 +179,7 @@ def in_short(found: Transfer) -> str:
         f"With SMAP's cells joined {factor} by {factor} and predicted back, the stack with its residual is, "
         f"beside bilinear SMAP, {_told(fine, 'rmse_change')}, and beside SMAP spread smoothly with its means "
         f"kept {_told(fine, 'rmse_smooth_change')} (RMSE, {UNIT})."
+        f" {_keeps(found)}"
     )
 
 
@@ -156,18 +203,18 @@ def _pattern(fine: Mapping[str, Any], bilinear: Mapping[str, Any]) -> str:
     return f" R within coarse cells: {told} ({word})."
 
 
-def _worth(share: float, damped: Mapping[str, Any] | None) -> Iterator[str]:
+def _worth(share: Mapping[str, Any], damped: Mapping[str, Any] | None) -> Iterator[str]:
     """What the predictors bring at best."""
-    if share <= 0:
+    if (share["value"] or 0) <= 0:
         yield (
             "Of what the stack with its residual then adds to smooth SMAP, nothing fits SMAP best: within "
             "coarse cells these predictors are not shown to be worth anything."
         )
     elif damped is not None:
-        told = "all" if share >= 1 else f"a share of {share:.2f}"
+        told = "all" if share["value"] >= 1 else f"a share of {_share(share)}"
         yield (
             f"Of what the stack with its residual then adds to smooth SMAP, {told} fits SMAP best. Damped "
-            f"so, as other coarse cells tell, it is {_told(damped, 'rmse_smooth_change')} beside smooth "
+            f"so, as other places tell, it is {_told(damped, 'rmse_smooth_change')} beside smooth "
             "SMAP: the most that these predictors are shown to be worth."
         )
 

@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter
 
 from models.errors import SampleError
 from pipeline.errors import ConfigError, DataError
+from pipeline.maps.detail import read_detail
 from pipeline.scores import transfer as module
 from pipeline.scores.transfer import Transfer, read, transfer
 
@@ -37,7 +38,10 @@ class BegunError(Exception):
 
 
 def table(kind: str) -> pd.DataFrame:
-    """Soil moisture that follows clay, cell by cell and without noise, or that no predictor tells of."""
+    """Soil moisture that follows clay, cell by cell and without noise, or that no predictor tells of.
+
+    Of ``half`` it follows clay from coarse cell to coarse cell, and within one by half as much.
+    """
     rng = np.random.default_rng(4)
     down, right = (part.ravel() for part in np.indices((SIDE, SIDE)))
     cells = len(down)
@@ -46,6 +50,10 @@ def table(kind: str) -> pd.DataFrame:
     wetness = 0.05 * gaussian_filter(rng.standard_normal((DAYS, SIDE, SIDE)), (1, 3, 3)).reshape(DAYS, cells)
     if kind == "told":
         sm = 0.05 + 0.004 * clay + 0 * wetness
+    elif kind == "half":
+        clay = 10 + right + 16 * (down // 8) + 6 * rng.random(cells)
+        mean = pd.Series(clay).groupby(down // 2 * SIDE + right // 2).transform("mean").to_numpy()
+        sm = 0.05 + 0.004 * (mean + 0.5 * (clay - mean)) + 0 * wetness
     else:
         sm = 0.25 + 10 * wetness + 0.01 * rng.standard_normal((DAYS, cells))
         clay = rng.uniform(10, 60, cells)
@@ -70,7 +78,7 @@ def written(folder: Path, kind: str = "told") -> tuple[Path, Path]:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Transfer, Path]]:
     found = {}
-    for kind in ("told", "untold"):
+    for kind in ("told", "untold", "half"):
         folder = tmp_path_factory.mktemp(kind)
         found[kind] = transfer(*written(folder, kind), folder / "out", factor=2), folder / "out"
     return found
@@ -85,11 +93,11 @@ def test_a_pattern_that_predictors_tell_is_found_within_coarse_cells_also_elsewh
             assert row["r_within"] > 0.9 > bilinear["r_within"] + 0.3, (trained, row["product"])
             assert row["r_within_change_lower"] > 0.2
             assert row["rmse_change_upper"] < 0
-            assert row["spread"] == pytest.approx(1, abs=0.25)
+            assert row["variance"] == pytest.approx(1, abs=0.5)
         assert fixed["rmse"] < model["rmse"]  # what the model lacks of a coarse mean is given back
         assert abs(fixed["bias"]) < 1e-4
         assert fixed["rmse_smooth_change_upper"] < 0
-        assert found.summary["share"][trained] == pytest.approx(1, abs=0.2)
+        assert found.summary["share"][trained]["value"] == pytest.approx(1, abs=0.2)
         assert found.row(trained, "sm_damped")["rmse"] < 1.05 * fixed["rmse"]
 
 
@@ -101,10 +109,26 @@ def test_predictors_that_tell_nothing_gain_nothing(made):
         assert fixed["rmse_smooth_change_lower"] > -0.0005
         assert abs(model["r_within"]) < 0.15
         assert fixed["r_within_change_upper"] < 0.05
-        assert found.summary["share"][trained] < 0.15
+        assert found.summary["share"][trained]["value"] < 0.15
         damped = found.row(trained, "sm_damped")
         assert damped["rmse_smooth_change"] == pytest.approx(0, abs=0.0003)
         assert damped["rmse"] <= fixed["rmse"] + 1e-6
+
+
+def test_maps_keep_the_share_that_was_planted_as_found_where_stacks_are_trained_there(made):
+    for kind, least, most in (("told", 0.8, 1), ("half", 0.35, 0.65), ("untold", 0, 0.15)):
+        found, folder = made[kind]
+        share, kept = found.summary["share"]["there"], read_detail(folder)
+        assert least <= kept.value <= most, kind
+        assert kept.value == min(1, max(0, share["value"]))
+        assert (kept.measured, kept.simulated) == (True, True)
+        assert share["lower"] < share["value"] < share["upper"]
+        assert found.summary["share_drawn"] == "coarse cells"
+        assert found.summary["detail"] == "measured"
+    half, _ = made["half"]
+    fixed, damped = (half.row("there", name) for name in ("sm", "sm_damped"))
+    assert damped["rmse"] < 0.8 * fixed["rmse"]
+    assert damped["rmse_smooth_change_upper"] < 0
 
 
 def test_products_of_coarse_smap_are_scored_as_by_hand(made):
@@ -119,7 +143,7 @@ def test_products_of_coarse_smap_are_scored_as_by_hand(made):
     assert row["rmse"] == pytest.approx(np.sqrt(np.mean((nearest - truth) ** 2)), rel=1e-5)
     assert row["r"] == pytest.approx(np.corrcoef(nearest, truth)[0, 1], rel=1e-5)
     assert row["rmse_within"] == pytest.approx((truth - nearest).std(), rel=1e-5)
-    assert row["spread"] == 0
+    assert row["variance"] == 0
     assert np.isnan(row["r_within"])
     assert "r is undefined: constant predicted series" in row["reason"]
     bilinear = made["untold"][0].row("there", "smap_bilinear")
@@ -157,6 +181,13 @@ def test_the_same_is_read_back_and_another_factor_or_a_damaged_folder_is_made_an
     assert transfer(samples, study, out, factor=2, report=begun).summary == found.summary
     with pytest.raises(BegunError):
         transfer(samples, study, out, factor=4, report=begun)
+    before = (out / "transfer.json").read_text()
+    record = json.loads(before)
+    (out / "transfer.json").write_text(json.dumps(record | {"share": {"there": 0.5}}))
+    with pytest.raises(DataError, match=r"is damaged .*: remove it"):
+        read(out)
+    (out / "transfer.json").write_text(before)
+    assert read(out) is not None
     (out / "transfer.csv").write_text("no table")
     with pytest.raises(DataError, match=r"is damaged .*: remove it"):
         read(out)
@@ -207,6 +238,7 @@ def test_separate_regions_are_held_out_whole_and_small_partitions_fitted_togethe
     found = transfer(samples, study, tmp_path / "out", factor=2)
     assert found.summary["held"] == "5 separate regions"
     assert found.summary["partitions"] is False
+    assert found.summary["share_drawn"] == "separate regions"
     [note] = [note for note in found.notes if note.startswith("All coarse cells are fitted together")]
     assert "'P0' has 72" in note
     for trained in ("there", "elsewhere"):
@@ -226,3 +258,25 @@ def test_bad_input_is_told(tmp_path):
     frame.assign(vv=-10.0, clay=20.0).to_parquet(samples)
     with pytest.raises(SampleError, match="same predictors"):
         transfer(samples, study, tmp_path / "out", factor=2)
+
+
+def test_the_command_takes_the_studys_factor_and_tells_what_maps_keep(made, gee_smap, tmp_path, monkeypatch):
+    found, folder = made["half"]
+    given = ["--samples", folder.parent / "samples.parquet", "--out", folder]
+    told = gee_smap("transfer", *given, "--study", folder.parent / "study.toml", "--factor", 2)
+    assert told.code == 0
+    share = read_detail(folder).value
+    assert f"note: Of what the model tells within SMAP's cells a share of {share:.2f} [" in told.out
+
+    factors = []
+
+    def begun(*paths: Path, factor: int, **options: object) -> Transfer:
+        factors.append(factor)
+        return found
+
+    monkeypatch.setattr(module, "transfer", begun)
+    for splits in ("transfer = 3", "transfer = 0"):
+        study = tmp_path / "study.toml"
+        study.write_text(STUDY.replace("[splits]", f"[splits]\n{splits}"), encoding="utf-8")
+        assert gee_smap("transfer", *given, "--study", study).code == 0
+    assert factors == [3, 4]  # 4 makes SMAP's 36 km where the study says nothing
