@@ -2,12 +2,12 @@
 
 Xu et al. 2024 (3.3, steps 3 to 5) train a model in each geomorphic unit and one on the whole province to see
 what partitioning brings. Both are always fitted here, side by side, so that the comparison is never missing,
-and WP predicts wherever a row belongs to no partition the model knows.
+and WP predicts wherever a row belongs to no partition with a stack in the model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -72,7 +72,7 @@ class PartitionedStack:
 
     Attributes:
         whole: the stack without partition.
-        parts: the stack of each partition; empty where the samples have none.
+        parts: the stack of each partition that has its own.
     """
 
     whole: StackedRegressor
@@ -89,9 +89,9 @@ class PartitionedStack:
         *,
         n_folds: int = N_FOLDS,
         fitting: Fitting = lambda name, rows: None,
-        whole_only: bool = False,
+        among: Collection[str] | None = None,
     ) -> PartitionedStack:
-        """Fit WP and, unless ``whole_only`` or without partitions, a stack in each partition.
+        """Fit WP and, where there are partitions, a stack in each of them.
 
         Args:
             template: an unfitted stack; each partition gets a clone.
@@ -101,7 +101,7 @@ class PartitionedStack:
             split: the rule under which the stacks hold out their folds.
             n_folds: folds of each stack.
             fitting: called with the name and the rows of each stack before it is fitted.
-            whole_only: fit WP alone, as a split that holds partitions out must.
+            among: the partitions that get a stack; None gives all of them one.
 
         Raises:
             SampleError: the samples of a partition cannot be split by ``split``; the message names it.
@@ -116,9 +116,9 @@ class PartitionedStack:
                 raise SampleError(f"{name}: {error}") from error
 
         fitted = cls(stack(WP, np.arange(len(y))))
-        if keys.partition is not None and not whole_only:
-            for name in np.unique(keys.partition):
-                fitted.parts[str(name)] = stack(f"partition {name}", np.flatnonzero(keys.partition == name))
+        for name in () if keys.partition is None else np.unique(keys.partition).tolist():
+            if among is None or name in among:
+                fitted.parts[name] = stack(f"partition {name}", np.flatnonzero(keys.partition == name))
         return fitted
 
     @property

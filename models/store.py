@@ -74,6 +74,31 @@ class StackCard(_Strict):
     members: tuple[MemberCard, ...]
 
 
+class ChoiceCard(_Strict):
+    """Whether a partition is predicted by a stack of its own or by WP, and the held-out rows that tell.
+
+    Attributes:
+        partition: its name.
+        own: whether it has a stack of its own.
+        split: that held the rows out; empty where none could.
+        n: rows that both models predicted and neither has seen.
+        own_rmse: of its own stack on these rows, m³/m³; ``wp_rmse`` of WP.
+        difference: ``own_rmse`` less ``wp_rmse``, with the ends of its 95 % interval; None where undefined.
+        reason: why something is undefined.
+    """
+
+    partition: str
+    own: bool
+    split: str = ""
+    n: int = 0
+    own_rmse: float | None = None
+    wp_rmse: float | None = None
+    difference: float | None = None
+    difference_lower: float | None = None
+    difference_upper: float | None = None
+    reason: str = ""
+
+
 class ModelCard(_Strict):
     """What ``model.json`` says.
 
@@ -84,10 +109,12 @@ class ModelCard(_Strict):
         target_unit: of the predictions.
         predictors: in the order of the columns.
         split: the rule by which the folds were held out; ``n_folds`` of them.
-        stacks: one per partition, WP last.
+        stacks: one per partition that has its own, WP last, which predicts everywhere else.
+        choices: of each partition whether it has its own; empty where all have, by the study's word.
         scores: rows of the table that training printed.
         libraries: versions that wrote the folder.
         attachments: SHA-256 of the other files by name.
+        sha256: of all of it, as the file states it; empty as long as it is in no file.
     """
 
     schema_version: Literal[1] = 1
@@ -100,14 +127,26 @@ class ModelCard(_Strict):
     split: str
     n_folds: int
     stacks: tuple[StackCard, ...] = ()
+    choices: tuple[ChoiceCard, ...] = ()
     scores: tuple[dict[str, bool | str | int | float | None], ...] = ()
     libraries: dict[str, str] = Field(default_factory=lambda: {name: version(name) for name in LIBRARIES})
     attachments: dict[FileName, str] = {}
+    sha256: str = Field(default="", exclude=True)
 
     @property
     def features(self) -> tuple[str, ...]:
         """Names of the predictors in the order of the columns."""
         return tuple(one.name for one in self.predictors)
+
+    @property
+    def partitioned(self) -> bool:
+        """Whether the samples had partitions, be it that WP predicts in all of them."""
+        return len(self.stacks) > 1 or bool(self.choices)
+
+    @property
+    def by_wp(self) -> tuple[str, ...]:
+        """Partitions that the model knows and leaves to WP."""
+        return tuple(one.partition for one in self.choices if not one.own)
 
 
 def check_target(folder: Path) -> None:
@@ -174,10 +213,11 @@ def save(
         sums = {name: _sha256(fresh / name) for name in attachments}
         card = card.model_copy(update={"stacks": stacks, "attachments": sums})
         body = card.model_dump(mode="json")
-        text = json.dumps({**body, "sha256": _body_sha256(body)}, indent=1, ensure_ascii=False)
+        digest = _body_sha256(body)
+        text = json.dumps({**body, "sha256": digest}, indent=1, ensure_ascii=False)
         (fresh / CARD).write_text(text, encoding="utf-8")
         _replace(folder, fresh)
-    return card
+    return card.model_copy(update={"sha256": digest})
 
 
 def _save_stack(folder: Path, number: int, name: str, stack: StackedRegressor, samples: int) -> StackCard:
@@ -262,9 +302,9 @@ def read_card(folder: Path) -> ModelCard:
         raise ModelFileError(f"{path} cannot be read: {'; '.join(found)}") from None
     if WP not in {stack.name for stack in card.stacks}:
         raise ModelFileError(f"{path} names no stack {WP}")
-    for name, digest in card.attachments.items():
-        _check(folder, name, digest)
-    return card
+    for name, of_file in card.attachments.items():
+        _check(folder, name, of_file)
+    return card.model_copy(update={"sha256": digest})
 
 
 def load_intervals(folder: Path) -> Intervals | None:

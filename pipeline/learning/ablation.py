@@ -29,9 +29,10 @@ from pipeline.columns import LAND_COVER, SEASON
 from pipeline.errors import DataError
 from pipeline.figures import ablation as figures
 from pipeline.figures.style import save_chart
+from pipeline.learning.held_out import independent
 from pipeline.learning.predictor_sets import COMPARED, PAPER, comparable
 from pipeline.learning.resuming import kept_in, key_of, made_before
-from pipeline.learning.train import MODELS, Holding, Progress, Trainer, independent, splits
+from pipeline.learning.trainer import MODELS, Holding, Progress, Trainer, splits
 from pipeline.progress import Report
 from pipeline.study import Study
 from pipeline.tables.samples import read_samples, sample_keys

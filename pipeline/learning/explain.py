@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,10 @@ from pipeline.errors import ConfigError, DataError
 from pipeline.figures import explanation as figures
 from pipeline.figures.naming import spelled
 from pipeline.figures.style import save_chart
-from pipeline.learning.train import STUDY_FILE, all_splits, independent, template
+from pipeline.learning.held_out import independent
+from pipeline.learning.train import study_of
+from pipeline.learning.trainer import all_splits, template
 from pipeline.progress import Report
-from pipeline.study import Study
 from pipeline.tables.samples import feature_units, read_samples, sample_keys
 from pipeline.work.staging import read_back, staged, with_nan, write_json
 
@@ -133,7 +134,7 @@ def explain_model(
     """Explain the stacks of a model folder on rows held out from them.
 
     The stacks kept in a model folder have seen every sample, so they are refitted by the folder's own study
-    without the rows explained.
+    without the rows explained; WP among them where it predicts in some partition.
 
     Args:
         model: a model folder.
@@ -148,7 +149,7 @@ def explain_model(
         DataError, SampleError: see ``explain``.
     """
     card = read_card(model)
-    study = Study.parse((model / STUDY_FILE).read_text(encoding="utf-8"), model / STUDY_FILE)
+    study = study_of(model)
     by_name = {split.name: split for split in all_splits(study)}
     if split_name not in by_name:
         raise ConfigError(f"no split {split_name!r}; allowed: {', '.join(by_name)}")
@@ -159,6 +160,7 @@ def explain_model(
         by_name[split_name],
         template(study),
         out,
+        own=[stack.name for stack in card.stacks if stack.name != WP] if card.by_wp else None,
         seed=study.model.seed,
         simulated=card.simulated or table.simulated,
         units=feature_units(study),
@@ -173,6 +175,7 @@ def explain(
     stack: StackedRegressor,
     out: Path,
     *,
+    own: Collection[str] | None = None,
     max_rows: int = MAX_ROWS,
     seed: int = 0,
     simulated: bool,
@@ -187,6 +190,8 @@ def explain(
         split: the rule by which rows are held out, and by which the stack is fitted within the others.
         stack: the recipe; it is cloned, never fitted.
         out: folder for the results; those of an earlier run in it are replaced.
+        own: the partitions that have a stack of their own; beside them the one on all rows, WP, is explained.
+            None takes all, and WP only where there are no partitions.
         max_rows: held-out rows explained per partition at most, drawn at random.
         seed: of that draw.
         simulated: mark the results as simulated.
@@ -208,7 +213,7 @@ def explain(
     known = frame[frame["sm"].notna()].reset_index(drop=True)
     with staged(out, RECORD, _earlier(out)) as folder:
         parts, skipped = [], {}
-        partitions = _partitions(known)
+        partitions = _partitions(known, own)
         for done, (name, rows) in enumerate(partitions):
             report(f"{figures.told(name)}: {len(rows):,} samples", done / len(partitions))
             try:
@@ -272,10 +277,11 @@ def _check(frame: pd.DataFrame, features: Sequence[str]) -> None:
         )
 
 
-def _partitions(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+def _partitions(frame: pd.DataFrame, own: Collection[str] | None) -> list[tuple[str, pd.DataFrame]]:
     if "partition" not in frame:
         return [(WP, frame)]
-    return [(str(name), rows) for name, rows in frame.groupby("partition", sort=True)]
+    parts = [(str(name), rows) for name, rows in frame.groupby("partition", sort=True)]
+    return parts if own is None else [*(part for part in parts if part[0] in own), (WP, frame)]
 
 
 def _explained(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,21 @@ from models.store import ModelCard, PredictorCard
 from pipeline.errors import DataError
 from pipeline.learning.applicability import read_areas
 from pipeline.learning.extrapolation import beyond_training, edges
-from pipeline.learning.residuals import residuals_at
-from pipeline.learning.train import STUDY_FILE
+from pipeline.learning.residuals import around
+from pipeline.learning.train import study_of
 from pipeline.study import Study
 from pipeline.tables.samples import read_samples
-from pipeline.tables.titles import CORRECTED, DOWNSCALED, INDEX, INSIDE, LOWER, UNCORRECTED, UPPER, WHOLE
+from pipeline.tables.titles import (
+    CORRECTED,
+    DOWNSCALED,
+    INDEX,
+    INSIDE,
+    LOWER,
+    SMAP_BILINEAR,
+    UNCORRECTED,
+    UPPER,
+    WHOLE,
+)
 from pipeline.tables.writing import WRITERS, write_table
 
 
@@ -40,10 +51,12 @@ class Prediction:
             stack of the row's partition, ``wp`` of the one without partitions, ``xgboost``, ``lightgbm`` and
             ``catboost`` of the members (all m³/m³), ``partitioned`` (whether the partition has a stack of its
             own), ``simulated``, and the columns the study carries. Where cells were given, ``sm`` is
-            corrected by what the stack lacks of SMAP there, ``sm_model`` is what the stack says, and
+            corrected by what the stack lacks of SMAP there, ``sm_model`` is what the stack says,
+            ``smap_bilinear`` is SMAP interpolated between the cells without any model, and
             ``corrected`` what the correction rests on: 1 the cell that holds the point, 2 cells around it, 0
             nothing, so that ``sm`` is ``sm_model``. As far as the model has them, ``sm_lower`` and
-            ``sm_upper``, the ends of the 90 % interval (m³/m³), and ``di`` and ``aoa``, as in a map.
+            ``sm_upper``, the ends of the 90 % interval (m³/m³), and ``di`` and ``aoa``, as in a map. Its
+            ``attrs``, which Parquet keeps, tell ``model_hash``, ``model_study`` and ``gee_smap``.
         notes: what the user should know, one sentence each.
     """
 
@@ -53,7 +66,13 @@ class Prediction:
 
 
 def predict(
-    model: Path, table: Path, out: Path, *, study_file: Path | None = None, cells: Path | None = None
+    model: Path,
+    table: Path,
+    out: Path,
+    *,
+    study_file: Path | None = None,
+    cells: Path | None = None,
+    detail: float = 1.0,
 ) -> Prediction:
     """Predict every row of a table and write the result.
 
@@ -64,6 +83,8 @@ def predict(
         study_file: how to read the tables; None takes the study the model was trained with.
         cells: Parquet or CSV with predictors and SMAP (``sm``) of the cells around, on the same days; such as
             the samples of a work directory. How they correct: ``pipeline.learning.residuals``.
+        detail: the share of what the model tells beyond its cells that corrected points show, 0 to 1, as in
+            a map.
 
     Raises:
         ModelFileError: the model folder cannot be used.
@@ -73,11 +94,10 @@ def predict(
     if out.suffix not in WRITERS:
         raise DataError(f"{out}: name a file that ends in {' or '.join(WRITERS)}")
     fitted, card = store.load(model)
-    text = (model / STUDY_FILE).read_text(encoding="utf-8")
-    study = Study.load(study_file) if study_file else Study.parse(text, model / STUDY_FILE)
+    study = Study.load(study_file) if study_file else study_of(model)
     samples = read_samples(table, study, target=False)
     _check_predictors(card, samples.features, model, study_file)
-    around = read_samples(cells, study, target=True) if cells else None
+    known = read_samples(cells, study, target=True) if cells else None
 
     frame = samples.frame
     X = frame[list(samples.features)].to_numpy(np.float32)
@@ -86,23 +106,21 @@ def predict(
     frame = frame.drop(columns=[name for name in samples.features if name not in study.samples.keep])
     frame[DOWNSCALED], frame[WHOLE] = found.stack, found.wp
     notes = [*samples.notes, *beyond_training(_outside(card, X), "rows")]
-    if around is not None:
-        known = residuals_at(around, fitted, frame)
-        frame[UNCORRECTED], frame[CORRECTED] = found.stack, known.source
-        frame[DOWNSCALED] = np.maximum(found.stack + known.lacking, 0).astype(np.float32)
-        notes.append(_told(known.source))
+    if known is not None:
+        cell = around(known, fitted, frame)
+        frame[UNCORRECTED], frame[CORRECTED] = found.stack, cell.source
+        frame[DOWNSCALED] = cell.corrected(found.stack, detail).astype(np.float32)
+        frame[SMAP_BILINEAR] = cell.bilinear.astype(np.float32)
+        notes.append(_told(cell.source))
     for name, values in _trusted(model, X, names, frame[DOWNSCALED].to_numpy()).items():
         frame[name] = values
     for member, values in zip(card.stacks[-1].members, found.members.T, strict=True):
         frame[member.learner] = values
     frame["partitioned"] = found.partitioned
     frame["simulated"] = card.simulated | frame.get("simulated", False)
+    frame.attrs = {"model_hash": card.sha256, "model_study": card.study, "gee_smap": version("gee-smap")}
     write_table(frame, out)
-    if fitted.parts and not found.partitioned.all():
-        notes.append(
-            f"{(~found.partitioned).sum():,} of {len(frame):,} rows lie in no partition of the model; the "
-            "stack without partition (WP) predicts them."
-        )
+    notes += _by_wp(card, found.partitioned, names)
     return Prediction(out, frame, tuple(notes))
 
 
@@ -124,6 +142,23 @@ def _trusted(
                 inside[rows] = area.inside(index[rows])
         found[INDEX], found[INSIDE] = index, inside
     return found
+
+
+def _by_wp(card: ModelCard, partitioned: NDArray[np.bool_], names: NDArray[np.str_] | None) -> Iterator[str]:
+    """Which rows WP predicts, and why, where the model knows partitions."""
+    if not card.partitioned:
+        return
+    left = np.zeros(len(partitioned), np.bool_) if names is None else np.isin(names, card.by_wp)
+    if names is not None and left.any():
+        yield (
+            f"{left.sum():,} of {len(left):,} rows lie in {', '.join(np.unique(names[left]))}: the stack "
+            "without partition (WP) predicts them, as held-out rows show none of their own to be better."
+        )
+    if unknown := int((~partitioned & ~left).sum()):
+        yield (
+            f"{unknown:,} of {len(left):,} rows lie in no partition of the model; the stack without "
+            "partition (WP) predicts them."
+        )
 
 
 def _told(source: NDArray[np.uint8]) -> str:

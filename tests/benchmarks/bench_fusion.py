@@ -20,7 +20,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.learning.fusing import ALLOWED
-from pipeline.learning.train import Holding, Progress, Trainer, fusions_of, splits
+from pipeline.learning.held_out import fusions_of
+from pipeline.learning.trainer import Holding, Progress, Trainer, splits
 from pipeline.study import Study
 from pipeline.tables.samples import read_samples, sample_keys
 from tests.conftest import SHARED_DATA

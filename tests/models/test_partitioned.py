@@ -141,9 +141,24 @@ def test_every_stack_holds_out_what_the_split_says_of_its_own_rows(samples, keys
 def test_wp_alone_is_fitted_without_partitions_or_where_it_alone_is_wanted(samples, keys, without):
     if without == "partitions":
         keys = SampleKeys(keys.cell, keys.lon, keys.lat)
-    model = PartitionedStack.fit(TEMPLATE, *samples, keys, RULE, n_folds=2, whole_only=without == "wish")
+    among = () if without == "wish" else None
+    model = PartitionedStack.fit(TEMPLATE, *samples, keys, RULE, n_folds=2, among=among)
     assert list(model.stacks) == [WP]
     assert not model.predict(samples.X, np.full(len(samples.y), "plain")).partitioned.any()
+
+
+def test_a_partition_that_is_not_to_have_a_stack_is_predicted_by_wp_and_the_others_as_before(
+    samples, keys, model
+):
+    some = PartitionedStack.fit(TEMPLATE, *samples, keys, RULE, n_folds=2, among=["plain"])
+    assert list(some.stacks) == ["plain", WP]
+    found, both = (one.predict(samples.X, keys.partition) for one in (some, model))
+    plain = keys.partition == "plain"
+    np.testing.assert_array_equal(found.partitioned, plain)
+    np.testing.assert_array_equal(found.stack[plain], both.stack[plain])
+    np.testing.assert_array_equal(found.stack[~plain], both.wp[~plain])
+    np.testing.assert_array_equal(found.members[~plain], both.wp_members[~plain])
+    assert not np.array_equal(both.stack[~plain], both.wp[~plain])
 
 
 def test_the_caller_hears_of_each_stack_before_it_is_fitted(samples, keys):

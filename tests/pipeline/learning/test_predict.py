@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,15 @@ def test_a_prediction_is_what_the_stacks_of_the_folder_say(trained, table, tmp_p
         rows = (table["partition"] == name).to_numpy()
         by_library = model.parts[name].predict(X[rows])
         np.testing.assert_allclose(read["sm"][rows], by_library, rtol=0, atol=1e-6)
+
+
+def test_the_table_names_the_model_it_is_of(trained, table, tmp_path):
+    out = tmp_path / "p.parquet"
+    predict(trained.model, written(table, tmp_path), out)
+    told = json.loads((trained.model / "model.json").read_text(encoding="utf-8"))
+    assert pd.read_parquet(out).attrs == {
+        "model_hash": told["sha256"], "model_study": "simulated-small", "gee_smap": told["gee_smap"],
+    }  # fmt: skip
 
 
 def test_rows_say_how_far_they_can_be_trusted_by_the_stack_that_predicts_them(trained, table, tmp_path):

@@ -28,11 +28,13 @@ def column_of(frame: pd.DataFrame) -> pd.Series:
     return frame["cell"].str.extract(r"c(\d+)")[0].astype(int)
 
 
-def corrected(trained, points: pd.DataFrame, cells: pd.DataFrame, folder: Path) -> pd.DataFrame:
+def corrected(
+    trained, points: pd.DataFrame, cells: pd.DataFrame, folder: Path, **more: float
+) -> pd.DataFrame:
     points.to_parquet(folder / "points.parquet")
     cells.to_parquet(folder / "cells.parquet")
     done = predict(
-        trained.model, folder / "points.parquet", folder / "p.parquet", cells=folder / "cells.parquet"
+        trained.model, folder / "points.parquet", folder / "p.parquet", cells=folder / "cells.parquet", **more
     )
     written = pd.read_parquet(folder / "p.parquet")
     pd.testing.assert_frame_equal(written, done.frame, check_dtype=False)
@@ -60,6 +62,42 @@ def test_between_two_centres_the_residual_passes_from_one_to_the_other(
     expected = OFFSET * (column_of(points).to_numpy() + weight)
     np.testing.assert_allclose(found["sm"] - found["sm_model"], expected, atol=1e-6)
     assert set(found["corrected"]) == {1}
+
+
+@pytest.mark.parametrize("east", [0.0, 0.25, 0.5])
+def test_between_two_centres_smap_alone_is_interpolated_on_a_straight_line(
+    trained, table, cells, tmp_path, east
+):
+    points = table[column_of(table) < SIDE - 1].assign(lon=lambda one: one["lon"] + east * CELL_DEGREES)
+    found = corrected(trained, points, cells, tmp_path)
+
+    next_column = (
+        cells["cell"].str.replace(r"c\d+", "", regex=True) + "c" + (column_of(cells) - 1).astype(str)
+    )
+    west = cells.set_index(["cell", "date"])["sm"]
+    beside = cells.assign(cell=next_column).set_index(["cell", "date"])["sm"]
+    at = pd.MultiIndex.from_frame(points[["cell", "date"]])
+    expected = (1 - east) * west.loc[at].to_numpy() + east * beside.loc[at].to_numpy()
+    np.testing.assert_allclose(found["smap_bilinear"], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("detail", [0.0, 0.3, 1.0])
+def test_of_what_the_model_tells_beyond_its_cells_a_share_is_shown(trained, table, cells, tmp_path, detail):
+    """Beside a centre's own cell, whose SMAP and whose prediction are both known without blending."""
+    points = table.assign(vv=table["vv"] + 3)  # dB: wetter than the cell it stands in the centre of
+    at_cells = cells["sm"] - OFFSET * column_of(table)  # what the model says of the cells
+    found = corrected(trained, points, cells, tmp_path, detail=detail)
+
+    departure = found["sm_model"] - at_cells
+    assert departure.abs().max() > 0.01
+    np.testing.assert_allclose(found["sm"], cells["sm"] + detail * departure, atol=1e-6)
+
+
+def test_where_no_cell_is_known_the_model_is_not_damped(trained, table, cells, tmp_path):
+    points = table.assign(lon=table["lon"] + 10)
+    found = corrected(trained, points, cells, tmp_path, detail=0.0)
+    assert set(found["corrected"]) == {0}
+    np.testing.assert_array_equal(found["sm"], found["sm_model"])
 
 
 def test_where_the_own_cell_is_not_known_others_correct_and_far_away_nothing_does(

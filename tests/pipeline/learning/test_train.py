@@ -190,9 +190,12 @@ def test_progress_rises_from_nothing_to_all_and_names_each_stage(trained):
     assert shares[-1] == 1
     assert np.diff(shares).min() >= -0.01  # two threads may report in the wrong order
     stages = list(dict.fromkeys(what.partition(":")[0] for what, _ in trained.reported))
-    assert stages == ["random split", "spatial split", "leave-partition-out split", "all samples"]
-    named = {what.partition(": ")[2] for what, _ in trained.reported}
-    assert named == {"WP", *(f"partition {name}" for name in PARTITIONS)}
+    fits = ["random split", "spatial split", "leave-partition-out split", "all samples"]
+    assert stages == [*fits, "intervals", "area of applicability", "model folder"]
+    stacks = {what.partition(": ")[2] for what, _ in trained.reported if what.partition(":")[0] in fits}
+    assert stacks == {"WP", *(f"partition {name}" for name in PARTITIONS)}
+    areas = [what.partition(": ")[2] for what, _ in trained.reported if what.startswith("area of")]
+    assert areas == [*PARTITIONS, "WP"]
 
 
 def same_scores(read: pd.DataFrame, scores: pd.DataFrame) -> None:
@@ -234,7 +237,11 @@ def test_the_folder_keeps_the_study_and_says_that_its_samples_were_simulated(tra
 
 def test_what_was_returned_is_what_stands_in_the_folder(trained):
     _, card = store.load(trained.model)
-    assert card == ModelCard.model_validate(trained.training.card.model_dump(mode="json"))
+    returned = trained.training.card
+    assert card.sha256 == returned.sha256
+    assert card.sha256 == json.loads((trained.model / "model.json").read_text(encoding="utf-8"))["sha256"]
+    written = ModelCard.model_validate(returned.model_dump(mode="json"))
+    assert card == written.model_copy(update={"sha256": returned.sha256})
 
 
 def test_the_table_of_stacks_has_weights_that_add_up_to_one(trained):
