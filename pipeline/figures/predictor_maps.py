@@ -27,8 +27,7 @@ from gee import grids, layers
 from gee.landcover import CLASSES, LAND, TYPES
 from gee.layers import Scale
 from gee.partitions import BAND as PARTITION
-from gee.predictors import DYNAMIC
-from pipeline.columns import PREDICTORS, VARIABLES
+from pipeline.columns import EXPORTED, PREDICTORS, VARIABLES
 from pipeline.cubes.exported import Day, Land, Mask, Values
 from pipeline.errors import DataError
 from pipeline.figures import palettes
@@ -38,7 +37,8 @@ from pipeline.figures.style import headline, save, styled
 from pipeline.work.staging import whole
 
 MISSING = "#a6a6a6"
-TITLES = {"dem": "Elevation", "doy": "Day of year"}  # where a map has room for more than an abbreviation
+# Where a map has room for more than an abbreviation.
+TITLES = {"dem": "Elevation", "doy": "Day of year", "twi": "Topographic wetness"}
 TAIL = 2.0  # percent of the 1 km pixels at either end that share the last colour
 WATER = "#1f3b73"
 ANHUI_KM2 = math.fsum(row.paper_km2 for row in TYPES)
@@ -114,7 +114,7 @@ class Canvas:
 
 @styled
 def draw_day(day: Day, out: Path) -> None:
-    """Write a day's fifteen predictors, each at 1 km and on the cells.
+    """Write a day's predictors, all that were exported, each at 1 km and on the cells.
 
     Args:
         day: to draw.
@@ -131,10 +131,12 @@ def draw_day(day: Day, out: Path) -> None:
     across = math.sqrt(MAP_AREA * frame.aspect)
     down = MAP_AREA / across
     slot = (2 * across + GAP + 2 * MARGIN, HEAD + down + FOOT)
-    rows = math.ceil(len(PREDICTORS) / COLUMNS)
+    # The day of year is in no file, as it is the same everywhere; its place holds the key.
+    names = [*(name for name in (*PREDICTORS, *EXPORTED) if name in fine), "doy"]
+    rows = math.ceil(len(names) / COLUMNS)
     figure = Figure(figsize=(COLUMNS * slot[0], TOP + rows * slot[1]))
     canvas = Canvas(figure, frame, across, down)
-    for place, name in enumerate(PREDICTORS):
+    for place, name in enumerate(names):
         row, column = divmod(place, COLUMNS)
         left, top = column * slot[0] + MARGIN, TOP + row * slot[1]
         lined = VARIABLES[name]
@@ -145,7 +147,7 @@ def draw_day(day: Day, out: Path) -> None:
             _key(canvas, left, top + HEAD, day, slot)
             continue
         means = cells[name].to_numpy(np.float64)
-        valid = cells[f"{name}_valid"].to_numpy(np.float64) if name in DYNAMIC else np.isfinite(means) * 1.0
+        valid = cells[f"{name}_valid"].to_numpy(np.float64) if name in day.fine else np.isfinite(means) * 1.0
         pixels = np.where(land.region, fine[name], np.nan)
         seen = np.isfinite(pixels[land.region]).mean()
         colours = _class_colours() if name == "lc" else _colours(layers.SCALES[name], pixels)
@@ -169,7 +171,8 @@ def draw_day(day: Day, out: Path) -> None:
             bar.set_axis_off()
             bar.text(0, 0, "no value in the region", fontsize=7.5, va="center")
     _scale_bar(figure.axes[0], frame)
-    title = f"Fifteen predictors on {day.date}, {land.region.sum():,} pixels of 1 km and {len(cells):,} cells"
+    size = f"{land.region.sum():,} pixels of 1 km and {len(cells):,} cells"
+    title = f"{len(names)} predictors on {day.date}, {size}"
     headline(figure, title, day.simulated, "Percent: share of the region, and of the cells, that has a value")
     _write(figure, out)
 

@@ -157,16 +157,18 @@ def zooms(shown: Shown) -> Figure:
 
 
 @styled
-def agreement(shown: Shown, cells: pd.DataFrame, under: NDArray[np.intp]) -> Figure:
-    """The map's mean over each cell less SMAP: bias and RMSE of cells as maps, and their seasonal means.
+def agreement(shown: Shown, cells: pd.DataFrame, under: NDArray[np.intp], *, corrected: bool) -> Figure:
+    """The mean over each cell less SMAP: bias and RMSE of cells as maps, and their seasonal means.
 
     Args:
         shown: gives the grid.
         cells: as ``cellwise.by_cell`` gives.
         under: (pixels,), number of the cell under each pixel; -1 where there is none.
+        corrected: whether the map is, so that ``cells`` are of the stack before that.
     """
     window = frame_of(shown.land)
     across = WIDTH / 3
+    short, long = ("Stack", "The stack, uncorrected,") if corrected else ("Map", "The map")
     figure = Figure(figsize=(WIDTH, across * aspect(window) + 1.7), layout="compressed")
     left, middle, right = figure.subplots(1, 3)
     place = under.reshape(shown.land.shape)
@@ -178,7 +180,7 @@ def agreement(shown: Shown, cells: pd.DataFrame, under: NDArray[np.intp]) -> Fig
     most = max(float(np.percentile(np.abs(seen["bias"]), 100 - TAIL)), 1e-3) if len(seen) else 0.01
     high = max(float(np.percentile(seen["rmse"], 100 - TAIL)), 1e-3) if len(seen) else 0.01
     for axes, letter, title, name, palette, norm in (
-        (left, "a", "Bias: map less SMAP", "bias", "PuOr", Normalize(-most, most)),
+        (left, "a", f"Bias: {short.lower()} less SMAP", "bias", "PuOr", Normalize(-most, most)),
         (middle, "b", "RMSE of the days", "rmse", "magma_r", Normalize(0, high)),
     ):
         panel = Panel(title, painted[name], mpl.colormaps[palette], UNIT)
@@ -191,11 +193,11 @@ def agreement(shown: Shown, cells: pd.DataFrame, under: NDArray[np.intp]) -> Fig
     if len(seen):
         ends = [float(seen[["smap", "map"]].min().min()), float(seen[["smap", "map"]].max().max())]
         right.plot(ends, ends, color="black", lw=0.9, ls="--")
-    right.set(xlabel=f"SMAP ({UNIT})", ylabel=f"Map ({UNIT})", box_aspect=1)
+    right.set(xlabel=f"SMAP ({UNIT})", ylabel=f"{short} ({UNIT})", box_aspect=1)
     right.set_title("(c) Seasonal means of cells", loc="left")
     right.grid(visible=True)
     headline(
-        figure, f"The map averaged over SMAP's cells, {len(seen):,} cells", shown.simulated,
+        figure, f"{long} averaged over SMAP's cells, {len(seen):,} cells", shown.simulated,
         f"{shown.period}; grey: no cell, or not enough of it has a value",
     )  # fmt: skip
     return figure

@@ -24,8 +24,10 @@ from models.partitioned import PartitionedStack
 from pipeline.cubes.cube import open_cube
 from pipeline.cubes.layout import DAYS, UNREADABLE
 from pipeline.errors import DataError
+from pipeline.learning.train import study_of
 from pipeline.maps import blending
-from pipeline.maps.blocks import SM, Features, study_of
+from pipeline.maps.bands import SM
+from pipeline.maps.blocks import Features
 from pipeline.products.product import Days, Values
 from pipeline.progress import Report
 from pipeline.tables.titles import WHOLE

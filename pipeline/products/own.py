@@ -21,13 +21,13 @@ from pyproj import Transformer
 from gee.catalog import WGS84
 from gee.landcover import CLASSES
 from gee.target import in_outage
+from models import store
 from models.errors import ModelFileError
 from models.inference import AGREEMENT
 from pipeline.cubes.cube import open_cube
 from pipeline.cubes.layout import UNREADABLE
 from pipeline.errors import DataError, GeeSmapError
-from pipeline.maps.bands import SM, bands_of
-from pipeline.maps.blocks import model_hash
+from pipeline.maps.bands import KEPT_BITS, SM, bands_of
 from pipeline.products.members import members_at
 from pipeline.products.product import Values
 from pipeline.products.smap import smap_at
@@ -135,7 +135,8 @@ def own_values(work: WorkDir, manifest: Manifest, at: OnMap, report: Report) -> 
     else:
         found[SMAP_BILINEAR] = smap.bilinear
     try:
-        found |= _members(work, at, days, found.get(UNCORRECTED, found[DOWNSCALED]), told, report)
+        stack = UNCORRECTED if UNCORRECTED in found else DOWNSCALED
+        found |= _members(work, at, days, found[stack], told, report, rounded=stack == UNCORRECTED)
     except (GeeSmapError, ModelFileError, OSError) as error:
         notes.append(f"The base models are not compared: {error}")
     outage = np.array([in_outage(day) for day in days], np.bool_)
@@ -162,7 +163,14 @@ def _map_at(work: WorkDir, at: OnMap) -> tuple[tuple[dt.date, ...], dict[str, Va
 
 
 def _members(
-    work: WorkDir, at: OnMap, days: tuple[dt.date, ...], sm: Values, told: Mapping[str, Any], report: Report
+    work: WorkDir,
+    at: OnMap,
+    days: tuple[dt.date, ...],
+    sm: Values,
+    told: Mapping[str, Any],
+    report: Report,
+    *,
+    rounded: bool,
 ) -> dict[str, Values]:
     """The base learners and WP, of the very model and cube that made the map.
 
@@ -173,11 +181,14 @@ def _members(
         sm: what its stacks say there.
         told: what the map says of itself.
         report: told about progress.
+        rounded: whether ``sm`` is kept to fewer bits than it was predicted with.
     """
-    if not (work.model / "model.json").exists() or model_hash(work.model) != told.get("model_hash"):
+    model = work.model / store.CARD
+    if not model.exists() or store.read_card(work.model).sha256 != told.get("model_hash"):
         raise DataError(f"{work.model} is not the model of the map; gee-smap predict makes the map anew")
     blend_km = float(told.get("blend_km", 0))
     found = members_at(work.model, work.cube, at.rows, at.columns, days, report, blend_km=blend_km)
-    if not np.allclose(found.pop(SM), sm, rtol=0, atol=AGREEMENT, equal_nan=True):
+    half = 2.0 ** -(KEPT_BITS[UNCORRECTED] + 1) if rounded else 0.0  # unit of the last bit kept, relative
+    if not np.allclose(found.pop(SM), sm, rtol=half, atol=AGREEMENT, equal_nan=True):
         raise DataError(f"{work.cube} is not the cube of the map; gee-smap predict makes the map anew")
     return found

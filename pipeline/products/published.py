@@ -16,11 +16,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gee import assets, comparisons
+from gee import assets, comparisons, target
 from gee.catalog import Source
 from gee.exports import SIMULATED
 from gee.target import MOISTURE, SmapBin, in_outage
-from pipeline import planning
 from pipeline.cloud.asking import answered
 from pipeline.errors import ConfigError
 from pipeline.products.assets import at_places
@@ -96,8 +95,8 @@ class PublishedSmap:
     @classmethod
     def of(cls, maps: PublishedMaps) -> Iterator[PublishedSmap]:
         """Nearest and bilinear; none where the maps do not say what SMAP they were made from."""
-        versions = {source.id: source for source in planning.SMAP_VERSIONS.values()}
-        windows = {window.label: window for window in planning.SMAP_BINS.values()}
+        versions = {source.id: source for source in target.VERSIONS.values()}
+        windows = {window.label: window for window in target.BINS.values()}
         version = versions.get(str(maps.properties.get("source_smap")))
         window = windows.get(str(maps.properties.get("smap_bin")))
         if version is not None and window is not None:

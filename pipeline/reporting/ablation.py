@@ -16,8 +16,8 @@ from models.metrics import MIN_BLOCKS
 from models.partitioned import STACK
 from models.splits import CellsAndDates, RandomSplit, SpatialBlocks, TimeBlocks
 from pipeline.learning.ablation import FULL, Ablation
+from pipeline.learning.held_out import CELLS
 from pipeline.learning.predictor_sets import COMPARED, PAPER
-from pipeline.learning.train import CELLS
 from pipeline.reporting.content import (
     Absent,
     Block,
@@ -25,12 +25,13 @@ from pipeline.reporting.content import (
     Figure,
     Folded,
     Judged,
-    Points,
     Row,
     Section,
     Table,
     Words,
     listed,
+    notes,
+    remarks,
     signed,
 )
 
@@ -63,13 +64,11 @@ def section(found: Ablation | None, again: str) -> Section:
         found: what ``pipeline.learning.ablation.read`` gives.
         again: the command that makes it.
     """
-    return Section("ablation", "Without the date, and without the place", tuple(_blocks(found, again)))
+    absent = Absent("The model has not been scored without some of its predictors.", again)
+    return Section.of("ablation", "Without the date, and without the place", found, _blocks, absent)
 
 
-def _blocks(found: Ablation | None, again: str) -> Iterator[Block]:
-    if found is None:
-        yield Absent("The model has not been scored without some of its predictors.", again)
-        return
+def _blocks(found: Ablation) -> Iterator[Block]:
     splits = found.summary["splits"]
     yield Words(
         "A day of year tells which date a row is of; elevation, soil and land cover, which never change, "
@@ -78,8 +77,7 @@ def _blocks(found: Ablation | None, again: str) -> Iterator[Block]:
     )
     if found.table.empty:
         yield Words("No split could be scored.", notable=True)
-    for number, text in enumerate(sentences(found)):
-        yield Words(text, "What it shows." if number == 0 else "", notable=True)
+    yield from remarks(sentences(found), "What it shows.")
     if few := [name for name, one in splits.items() if one["drawn"] == CELLS]:
         yield Words(
             f"Under {listed(few)} fewer than {MIN_BLOCKS} periods of 30 days are held out, so intervals "
@@ -106,8 +104,7 @@ def _blocks(found: Ablation | None, again: str) -> Iterator[Block]:
             "The best member is the one of lowest RMSE with all predictors on these very rows. Folds, seed "
             "and settings are the model's own; nothing was tuned again without the predictors."
         )
-    if found.notes:
-        yield Points(tuple(("", note) for note in found.notes))
+    yield from notes(found.notes)
     if not found.table.empty:
         yield Folded("All members", (_everything(found),))
     yield from _sets(found)
@@ -221,6 +218,8 @@ def _verdict(random: Effect | None, new: Mapping[str, Effect], learnt: str) -> s
             f"a gain on the random split that {listed(list(new))} cannot confirm: whether it is more than "
             f"{learnt} learnt by heart is undecided."
         )
+    if random == "better":
+        return f"a loss on the random split, undecided under {listed(list(new))}."
     return "no effect that can be told from chance under these splits."
 
 

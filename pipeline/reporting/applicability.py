@@ -23,7 +23,9 @@ from pipeline.reporting.content import (
     Table,
     Words,
     percent,
-    signed,
+    remarks,
+    with_interval,
+    without_only_month,
 )
 from pipeline.scores.applicability import ALL, INSIDE_ROWS, OUTSIDE_ROWS, Surveyed
 
@@ -37,13 +39,11 @@ def section(found: Surveyed | None, again: str) -> Section:
         found: what ``pipeline.scores.applicability.read`` gives.
         again: the command that makes it.
     """
-    return Section("applicability", "Where the model does not apply", tuple(_blocks(found, again)))
+    absent = Absent("What lies outside the area of applicability has not been counted.", again)
+    return Section.of("applicability", "Where the model does not apply", found, _blocks, absent)
 
 
-def _blocks(found: Surveyed | None, again: str) -> Iterator[Block]:
-    if found is None:
-        yield Absent("What lies outside the area of applicability has not been counted.", again)
-        return
+def _blocks(found: Surveyed) -> Iterator[Block]:
     yield Words(
         "Trees answer any predictors, also those unlike all they were trained on. The dissimilarity index is "
         "the distance to the nearest training sample, in the space of standardised predictors stretched by "
@@ -51,8 +51,7 @@ def _blocks(found: Surveyed | None, again: str) -> Iterator[Block]:
         "day where its index is at most the largest that a held-out sample has to the other folds, outliers "
         "left out (Meyer and Pebesma 2021): there the scores of those folds can be expected to hold."
     )
-    for number, text in enumerate(sentences(found)):
-        yield Words(text, "What it shows." if number == 0 else "", notable=True)
+    yield from remarks(sentences(found), "What it shows.")
     yield Figure(
         "applicability",
         found.picture,
@@ -105,21 +104,16 @@ def _compared(reference: str, inside: pd.Series[Any], outside: pd.Series[Any]) -
     if math.isnan(inside["rmse"]) or math.isnan(outside["rmse"]):
         side = INSIDE_ROWS if math.isnan(inside["rmse"]) else OUTSIDE_ROWS
         return f"{place} there are too few pairs {side} to score, so the two sides cannot be compared."
-    told = (
-        f"RMSE {inside['rmse']:.4f}{_ends(inside)} m³/m³ inside and "
-        f"{outside['rmse']:.4f}{_ends(outside)} outside"
+    inner, outer = (
+        with_interval(side["rmse"], side["rmse_lower"], side["rmse_upper"], ".4f")
+        for side in (inside, outside)
     )
+    told = f"RMSE {inner} m³/m³ inside and {outer} outside"
     if outside["rmse_lower"] > inside["rmse_upper"]:
         return f"{place} the map is worse outside: {told}."
     if outside["rmse_upper"] < inside["rmse_lower"]:
         return f"{place} the map is better outside, so the area does not tell where errors are large: {told}."
     return f"{place} the two sides cannot be told apart by their intervals: {told}."
-
-
-def _ends(row: pd.Series[Any]) -> str:
-    if math.isnan(row["rmse_lower"]):
-        return ""
-    return f" [{row['rmse_lower']:.4f}, {signed(row['rmse_upper'], '.4f')}]"
 
 
 def _rows(table: pd.DataFrame) -> tuple[Row, ...]:
@@ -140,7 +134,7 @@ def _shares(found: Surveyed) -> Table:
             Column("pixel_days", "Pixel-days", ",d"),
             Column("outside", "Outside", "%", shaded=True),
         ),
-        _rows(found.shares),
+        _rows(without_only_month(found.shares)),
     )
 
 

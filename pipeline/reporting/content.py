@@ -346,6 +346,11 @@ def figures(
             yield Figure(f"{prefix}{name}", png, alt, caption, pictures.get(f"{name}.svg", b""))
 
 
+def without_only_month(table: pd.DataFrame) -> pd.DataFrame:
+    """Without the rows of the only ``month``, which are those of ``all`` months again."""
+    return table if table["month"].nunique() > 2 else table[table["month"] == "all"]
+
+
 def ends(key: str) -> tuple[str, str]:
     """Keys of the ends of an estimate's interval."""
     return f"{key}_lower", f"{key}_upper"

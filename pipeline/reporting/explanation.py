@@ -17,7 +17,7 @@ from models.partitioned import STACK, WP
 from pipeline.figures.explanation import told
 from pipeline.figures.naming import spelled
 from pipeline.learning.explain import ExplainResult, file_name
-from pipeline.learning.train import CELLS
+from pipeline.learning.held_out import CELLS
 from pipeline.reporting.content import (
     Absent,
     Block,

@@ -22,7 +22,6 @@ from models.store import ModelCard
 from pipeline.cubes.layout import COMPLETE, UNREADABLE
 from pipeline.errors import ConfigError, DataError
 from pipeline.learning import ablation, calibration, explain, fusing
-from pipeline.maps.blocks import model_hash
 from pipeline.maps.prediction_store import attributes_of
 from pipeline.pages.map_page import PAGE
 from pipeline.progress import Report, within
@@ -30,11 +29,11 @@ from pipeline.reporting import summaries
 from pipeline.reporting.summaries import CubeSummary, PredictionSummary, SamplesSummary
 from pipeline.scores import applicability, coverage, rain, spatial, transfer, triple, validated
 from pipeline.scores.truth import FieldScore
+from pipeline.scores.truth import read as read_truth
 from pipeline.study import Study
 from pipeline.work.ledger import AssetRow, Ledger, RunRow, TaskRow
 from pipeline.work.manifest import Manifest
 from pipeline.work.stages import digest
-from pipeline.work.staging import with_nan
 from pipeline.work.workdir import WorkDir
 
 _CUBE, _PREDICTION = 0.5, 0.75  # shares of the whole after which they are summed up
@@ -72,7 +71,7 @@ class Inputs:
         done: the ledger.
         cube: the predictors.
         samples: the table of samples.
-        card: of the model, and ``model_hash`` its content's.
+        card: of the model.
         prediction: the maps.
         fusions: how the members of the stacks are weighed.
         calibrated: the intervals of the stacks, and ``covered`` what those of the maps contain.
@@ -97,7 +96,6 @@ class Inputs:
     cube: CubeSummary | None
     samples: SamplesSummary | None
     card: ModelCard | None
-    model_hash: str
     prediction: PredictionSummary | None
     fusions: fusing.Fusions | None
     calibrated: calibration.Calibrated | None
@@ -151,7 +149,6 @@ class Inputs:
             ),
             samples=part(work.samples.is_file(), lambda: summaries.of_samples(work.samples), "done"),
             card=card,
-            model_hash=part(card is not None, lambda: model_hash(work.model), "model") or "",
             prediction=part(
                 (attributes_of(work.prediction) or {}).get(COMPLETE) == 1,
                 lambda: summaries.of_prediction(work.prediction, within(report, _CUBE, _PREDICTION)),
@@ -168,7 +165,7 @@ class Inputs:
             validation=part(True, lambda: validated.read(work.validation), "stations"),
             rain=part(True, lambda: rain.read(work.rain), "rain"),
             triple=part(True, lambda: triple.read(work.triple), "triple"),
-            truth=part(work.truth.is_file(), lambda: _truth(work.truth), "truth") or (),
+            truth=part(work.truth.is_file(), lambda: read_truth(work.truth), "truth") or (),
             map_page=f"{work.map.name}/{PAGE}" if (work.map / PAGE).is_file() else None,
             damaged=damaged,
         )
@@ -185,8 +182,8 @@ class Inputs:
 
     @property
     def partitioned(self) -> bool:
-        """Whether partitions have stacks of their own."""
-        return self.card is not None and len(self.card.stacks) > 1
+        """Whether the samples have partitions, so that their stacks and WP are scored side by side."""
+        return self.card is not None and self.card.partitioned
 
     def simulated(self) -> list[str]:
         """What of it is simulated."""
@@ -213,7 +210,7 @@ class Inputs:
         for part, held in parts.items():
             if held is not None and held != wanted:
                 yield f"{part} is of another study, or another version of it, than the plan."
-        if self.prediction and self.card and self.prediction.model_hash != self.model_hash:
+        if self.prediction and self.card and self.prediction.model_hash != self.card.sha256:
             yield "The map was predicted by another model than the one whose scores are shown."
         if self.prediction and (lacking := set(self.manifest.days) - set(self.prediction.days)):
             yield f"The map lacks {len(lacking)} of the study's {len(self.manifest.days)} days."
@@ -268,11 +265,3 @@ def _listing(path: Path) -> list[tuple[str, int, int]]:
 def _done(path: Path) -> Done:
     with Ledger(path) as ledger:
         return Done(ledger.tasks(), ledger.runs(), ledger.assets(), ledger.eecu_seconds())
-
-
-def _truth(path: Path) -> tuple[FieldScore, ...]:
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-        return tuple(FieldScore(**with_nan(row)) for row in rows)
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{path} is damaged ({error}): remove it, and gee-smap run makes it again") from error

@@ -30,11 +30,10 @@ from pipeline.reporting.content import (
     bounded,
     listed,
     notes,
-    percent,
     remarks,
     with_interval,
 )
-from pipeline.scores.coverage import ALL, Covered
+from pipeline.scores.coverage import ALL, MONTH, Covered
 
 Kept = Literal["as promised", "too narrow", "too wide", "undecided"]
 """Of intervals under a split: whether the promise lies within the interval of their coverage."""
@@ -126,7 +125,7 @@ def sentences(found: Calibrated) -> Iterator[str]:
             least = fifths.loc[fifths["coverage"].idxmin()]
             yield (
                 f"Under {split} the fifth of the rows with predictions around {least['predicted']:.2f} m³/m³ "
-                f"has the fewest within, {percent(least['coverage'])}."
+                f"has the fewest within, {_share(least)}."
             )
 
 
@@ -241,9 +240,11 @@ def _maps(maps: Covered | None, scored: str) -> Iterator[Block]:
         "On the map.",
         notable=True,
     )
+    only_month = (maps.table["by"] == MONTH).sum() == 1
+    table = maps.table[(maps.table["n"] > 0) & ~((maps.table["by"] == MONTH) & only_month)]
     yield Table(
         "intervals-map",
         f"The map's intervals and {maps.reference}, by partition and month",
         (Column("name", "Of"), ROWS, WITHIN, WIDTH, SCORE),
-        tuple({**row, "name": row["name"] or "all"} for row in _rows(maps.table[maps.table["n"] > 0])),
+        tuple({**row, "name": row["name"] or "all"} for row in _rows(table)),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Any
 
 from models.metrics import MIN_BLOCKS
@@ -17,10 +18,11 @@ from models.splits import standard_splits
 from models.store import ModelCard
 from pipeline.figures.naming import SIGNS
 from pipeline.learning.calibration import PERIOD_DAYS
-from pipeline.learning.train import MODELS
+from pipeline.learning.trainer import MODELS
 from pipeline.reporting import (
     ablation,
     applicability,
+    choices,
     explanation,
     fusion,
     intervals,
@@ -41,7 +43,9 @@ from pipeline.reporting.content import (
     Row,
     Section,
     Table,
+    Value,
     Words,
+    bounded,
     listed,
     percent,
     remarks,
@@ -187,6 +191,7 @@ def _model(card: ModelCard) -> Iterator[Block]:
         (Column("stack", "Stack"), Column("samples", "Samples", ",d"), *columns),
         tuple(stacks),
     )
+    yield from choices.blocks(card)
     yield Table(
         "predictors",
         "Predictors in the model's order, and what training saw of them",
@@ -232,12 +237,6 @@ def _truth(inputs: Inputs, again: str) -> Iterator[Block]:
         "holds in the simulation need not hold in nature."
     )
     yield from remarks(verdicts.against_truth(inputs.truth), "What it shows.")
-    compared: tuple[Column, ...] = (
-        Column.measured("r_change", "R beside bilinear", "+.3f"),
-        Column.measured("rmse_change", "RMSE beside bilinear (m³/m³)", "+.4f"),
-    )
-    if not any(math.isfinite(one.rmse_change) for one in inputs.truth):
-        compared = ()
     yield Table(
         "truth",
         "Maps against the simulated truth at 1 km",
@@ -251,17 +250,48 @@ def _truth(inputs: Inputs, again: str) -> Iterator[Block]:
             Column("r_time", "R in time", ".3f"),
             Column("r_space", "R in space", ".3f"),
             Column("r_within", "R within cells", ".3f"),
-            Column("spread", "Spread within cells", ".2f"),
-            *compared,
+            Column("variance", "Variance within cells / truth's", ".2f"),
         ),
-        tuple(one.as_dict() for one in inputs.truth),
+        tuple(
+            {key: value for key, value in asdict(one).items() if key not in ("beside", "drawn")}
+            for one in inputs.truth
+        ),
     )
+    yield from _beside_others(inputs.truth)
     yield Words(
         "R in time is the median over pixels of the correlation of their series, R in space the median over "
         "days of that of their maps. R within cells takes the mean of each 9 km cell away first: it is what "
-        "no coarse map can have. Spread is the standard deviation within cells as a share of the truth's: 1 "
-        "is right, below 1 too smooth."
+        "no coarse map can have, but along the edges of cells, as Earth Engine's copy of SMAP lies on a grid "
+        "of its own; differences of it are medians of those of each cell and day. The variance within cells "
+        "is 1 where it is right, and below 1 where a map is too smooth."
     )
+
+
+def _beside_others(scores: Sequence[FieldScore]) -> Iterator[Table]:
+    """Each map less those that all were compared with."""
+    baselines = dict.fromkeys(name for one in scores for name in one.beside)
+    rows = []
+    for baseline in baselines:
+        for one in scores:
+            if changes := one.beside.get(baseline):
+                row: dict[str, Value] = {"product": one.product, "baseline": baseline}
+                for metric, change in changes.items():
+                    row |= bounded(metric, change.value, change.lower, change.upper)
+                rows.append(row)
+    if rows:
+        yield Table(
+            "truth-differences",
+            f"One map less another on the same pixels and days; 95 % intervals draw {scores[0].drawn}",
+            (
+                Column("product", "Map"),
+                Column("baseline", "Less"),
+                Column.measured("r", "R", "+.3f"),
+                Column.measured("rmse", "RMSE (m³/m³)", "+.4f"),
+                Column.measured("ubrmse", "ubRMSE (m³/m³)", "+.4f"),
+                Column.measured("r_within", "R within cells", "+.3f"),
+            ),
+            tuple(rows),
+        )
 
 
 def in_short(inputs: Inputs) -> Iterator[tuple[str, str]]:
@@ -272,6 +302,8 @@ def in_short(inputs: Inputs) -> Iterator[tuple[str, str]]:
         yield "Stacking.", verdicts.tally(found, "best")
         if inputs.partitioned:
             yield "Partitions.", verdicts.tally(found, "whole")
+        if told := choices.in_short(inputs.card):
+            yield "Which stack predicts.", told
     parts: tuple[tuple[str, Any, Callable[[Any], Iterable[str]]], ...] = (
         ("Stations.", inputs.validation, lambda found: verdicts.at_stations(found.summary)),
         ("Fusion.", inputs.fusions, lambda found: [fusion.in_short(found)]),

@@ -29,7 +29,7 @@ from gee.layers import SOIL_MOISTURE
 from gee.target import OUTAGES
 from models.partitioned import OVERALL
 from pipeline.figures.style import GREY, UNIT, headline, save, save_chart, styled
-from pipeline.learning.train import MODELS
+from pipeline.learning.trainer import MODELS
 from pipeline.reporting.content import period
 from pipeline.reporting.summaries import CubeSummary, Map, PredictionSummary
 from pipeline.reporting.verdicts import Score

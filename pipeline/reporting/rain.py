@@ -8,8 +8,9 @@ only where intervals do.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
+from gee.predictors import RAIN
 from pipeline.reporting.content import (
     Absent,
     Block,
@@ -45,6 +46,11 @@ TABLES = (
         ".1f",
     ),
 )
+TOLD_OF_RAIN = (
+    "The rain of the days before is a predictor of this model: it was told of the very events that its map "
+    "is held against here, so that the map becomes wetter after rain shows no skill. How near it is to the "
+    "probe, and whether nearer than SMAP, still does."
+)
 RULES = {
     "daily_mm": "An event has a day of more than (mm)",
     "total_mm": "or altogether more than (mm)",
@@ -72,18 +78,20 @@ PICTURES = {
 }
 
 
-def section(found: RainResponse | None, again: str) -> Section:
+def section(found: RainResponse | None, again: str, predictors: Collection[str] = ()) -> Section:
     """How soil moisture answers to rain.
 
     Args:
         found: what ``pipeline.scores.rain.read`` gives.
         again: the command that makes it.
+        predictors: of the model that made the maps, as far as they are known.
     """
     absent = Absent("The maps have not been held against rain.", again)
-    return Section.of("rain", "Response to rain", found, _blocks, absent)
+    told = TOLD_OF_RAIN if {*RAIN} & {*predictors} else ""
+    return Section.of("rain", "Response to rain", found, lambda one: _blocks(one, told), absent)
 
 
-def _blocks(found: RainResponse) -> Iterator[Block]:
+def _blocks(found: RainResponse, told: str) -> Iterator[Block]:
     counts = found.summary["counts"]
     if not found.responses:
         yield Words(found.notes[-1] if len(found.notes) == 1 else " ".join(found.notes), "No response.", True)
@@ -93,6 +101,8 @@ def _blocks(found: RainResponse) -> Iterator[Block]:
         f"{counts['used']:,} rain events at {counts['stations_used']} of {counts['stations']} stations. An "
         f"event is {found.summary['rule']}; every product and the probe are read on the very same days."
     )
+    if told:
+        yield Words(told, "No independent witness.")
     yield from remarks(sentences(found), "Beside the probe.")
     for name, caption, quantities, form in TABLES:
         yield _table(found, name, caption, quantities, form)

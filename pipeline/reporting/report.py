@@ -44,7 +44,7 @@ def write_report(work: WorkDir, report: Report) -> ReportPage:
         facts={
             "study": manifest.study,
             "study_hash": manifest.study_hash,
-            "model_hash": inputs.model_hash or None,
+            "model_hash": inputs.card.sha256 if inputs.card else None,
             "start": str(manifest.start),
             "end": str(manifest.end),
         },

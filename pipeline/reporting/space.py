@@ -28,6 +28,7 @@ from pipeline.reporting.content import (
     percent,
     signed,
     with_interval,
+    without_only_month,
 )
 from pipeline.scores import cellwise, outside, seams
 from pipeline.scores.spatial import Spatial
@@ -50,18 +51,19 @@ FIGURES = {
         "Maps of one day: SMAP, the stack, and where they were made the map corrected to SMAP, the width of "
         "its interval and the dissimilarity to the training samples.",
         "One day, that with most pixels nearest to the middle of the period. Look for SMAP's cells in what "
-        "should be smooth; where the interval is wide or pixels lie outside the area of applicability, the "
-        "map of the day says little.",
+        "should be smooth, such as the correction; grain in that is detail of the stack which the map shows "
+        "damped. Where the interval is wide or pixels lie outside the area of applicability, the map of the "
+        "day says little.",
     ),
     "agreement": (
         "Maps of bias and RMSE of cells, and the cells' seasonal means as a scatter plot.",
-        "The map averaged over SMAP's cells less SMAP. A cell of one colour over many neighbours in (a) is "
-        "water gained or lost over a region; points flatter than the dashed line in (c) are a damped map.",
+        "Averages over SMAP's cells less SMAP. A cell of one colour over many neighbours in (a) is water "
+        "gained or lost over a region; points flatter than the dashed line in (c) are damped.",
     ),
     "spread": (
         "Standard deviations within and between cells by partition and by month.",
         "Spread of 1 km values within cells beside that between cells. A square left of its cross: the map "
-        "varies less from cell to cell than SMAP does.",
+        "varies less from cell to cell than SMAP does, which one corrected to SMAP cannot.",
     ),
     "seams": (
         "Steps across partition borders divided by the steps beside them, with intervals.",
@@ -125,23 +127,26 @@ def _agreement(found: Spatial) -> Iterator[Block]:
     if table is None or whole is None or not whole["n"]:
         yield Absent("The map was not averaged over SMAP's cells: no cell has enough pixels with a value.")
         return
-    cells = found.summary["cells"]
+    cells, corrected = found.summary["cells"], found.summary["corrected"]
+    standing = (
+        f"lies {_off(whole['bias'])}; RMSE {whole['rmse']:.4f} m³/m³, R {signed(whole['r'], '.3f')}, and "
+        f"{percent(whole['close'])} of {whole['n']:,} cells and days lie within {cellwise.CLOSE} m³/m³"
+    )
     yield Words(
-        f"Averaged over SMAP's cells the map lies {_off(whole['bias'])}; RMSE {whole['rmse']:.4f} m³/m³, "
-        f"R {signed(whole['r'], '.3f')}, and {percent(whole['close'])} of {whole['n']:,} cells and days lie "
-        f"within {cellwise.CLOSE} m³/m³. This is consistency, not accuracy: "
-        + (
-            "each day's map is corrected to these very values."
-            if found.summary["corrected"]
-            else "the model learnt from these very values."
-        ),
+        "Averaged over SMAP's cells the map is nowhere farther from SMAP than "
+        f"{cells['farthest']:.5f} m³/m³, as each day is corrected to these very values. The stack alone, "
+        f"before that, {standing}. This is consistency, not accuracy: the stack learnt from these values too."
+        if corrected
+        else f"Averaged over SMAP's cells the map {standing}. This is consistency, not accuracy: the model "
+        "learnt from these very values.",
         "Does it give SMAP back?",
         notable=True,
     )
+    of = "stack" if corrected else "map"
     if math.isfinite(cells["spaef"]):
         yield Words(
-            f"SPAEF of the cells' seasonal means is {signed(cells['spaef'], '.2f')} (1 is SMAP's own "
-            "pattern; Koch et al. 2018)."
+            f"SPAEF of the cells' seasonal means of the {of} is {signed(cells['spaef'], '.2f')} (1 is SMAP's "
+            "own pattern; Koch et al. 2018)."
         )
     yield Words(
         "Means weigh each pixel by the area of it that lies in the cell. Cells of which less than "
@@ -161,13 +166,13 @@ def _agreement(found: Spatial) -> Iterator[Block]:
         Column("r_time", "R in time", ".3f"),
         Column("close", f"Within {cellwise.CLOSE} m³/m³", "%"),
     )
-    caption = "The map averaged over SMAP's cells, beside SMAP"
-    yield Table.of("space-agreement", caption, columns, _months(table))
+    caption = f"The {of} averaged over SMAP's cells, beside SMAP"
+    yield Table.of("space-agreement", caption, columns, without_only_month(table))
     if "cells" in found.tables:
         by_cell = (
             Column("cell", "Cell", code=True), Column("partition", "Partition"), Column("n", "Days", ",d"),
             Column("valid", "Valid", "%"), Column("smap", "SMAP (m³/m³)", ".3f"),
-            Column("map", "Map (m³/m³)", ".3f"),
+            Column("map", f"{of.capitalize()} (m³/m³)", ".3f"),
             Column("bias", "Bias (m³/m³)", "+.4f"), Column("rmse", "RMSE (m³/m³)", ".4f"),
             Column("r", "R", ".3f"),
         )  # fmt: skip
@@ -182,9 +187,8 @@ def _spread(found: Spatial) -> Iterator[Block]:
         return
     yield Words(
         f"{percent(whole['share'])} of the map's variance lies within cells (standard deviation "
-        f"{whole['within']:.4f} m³/m³, between cells {whole['between']:.4f}). Between cells the map has "
-        f"{whole['ratio']:.2f} times SMAP's variance"
-        + (": it is damped." if whole["ratio"] < DAMPED else ".")
+        f"{whole['within']:.4f} m³/m³, between cells {whole['between']:.4f}). Between cells the "
+        + _damped(found.summary, whole["ratio"])
         + _pattern(found.summary["truth"]),
         "How much is added?",
         notable=True,
@@ -201,7 +205,18 @@ def _spread(found: Spatial) -> Iterator[Block]:
         Column("share", "Variance within", "%"),
         Column("ratio", "Map's variance / SMAP's", ".2f"),
     )
-    yield Table.of("space-spread", "Standard deviations within and between cells", columns, _months(table))
+    yield Table.of(
+        "space-spread", "Standard deviations within and between cells", columns, without_only_month(table)
+    )
+
+
+def _damped(summary: Mapping[str, Any], ratio: float) -> str:
+    """The variance between cells beside SMAP's, of a corrected map and of the stack it was made from."""
+    corrected = summary["corrected"]
+    own = summary["cells"]["ratio_of_stack"] if corrected else ratio
+    damped = ": it is damped" if own < DAMPED else ""
+    after = f"; the correction brings it to {ratio:.2f}" if corrected else ""
+    return f"{'stack alone' if corrected else 'map'} has {own:.2f} times SMAP's variance{damped}{after}."
 
 
 def _pattern(truth: list[Mapping[str, Any]]) -> str:
@@ -314,7 +329,7 @@ def _outside(found: Spatial) -> Iterator[Block]:
         Column("farthest", "Farthest (ranges)", ".2f"),
     )
     table = table.assign(predictor=table["predictor"].map(title_of))
-    every, rest = table.loc[every.index], table.drop(index=every.index)
+    every, rest = table.loc[every.index], without_only_month(table).drop(index=every.index)
     yield Table.of("space-outside", "Share of pixels and days outside the range of training", columns, every)
     if len(rest):
         monthly = (*columns[:2], Column("month", "Month"), *columns[2:])
@@ -324,11 +339,6 @@ def _outside(found: Spatial) -> Iterator[Block]:
 
 def _figure(found: Spatial, name: str) -> Iterator[Block]:
     return figures(found.pictures, {name: FIGURES[name]}, "space-")
-
-
-def _months(table: pd.DataFrame) -> pd.DataFrame:
-    """Without the rows of the only month, which are those of all days again."""
-    return table if table["month"].nunique() > 2 else table[table["month"] == cellwise.ALL]
 
 
 def _first(table: pd.DataFrame | None, **wanted: str) -> Mapping[str, Any] | None:

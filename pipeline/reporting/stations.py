@@ -101,10 +101,13 @@ def _blocks(found: ValidationResult) -> Iterator[Block]:
     )
     yield Words(_caveat(found), "What a probe can tell.")
     yield from remarks(verdicts.at_stations(summary), "Beside SMAP.")
+    yield from remarks(verdicts.others_at_stations(summary), "Beside each other.")
     yield from remarks(verdicts.in_strata(found.strata, summary), "Where it gains and where not.")
     yield _summary_table(found)
     if found.baseline is not None and len(found.products) > 1:
         yield _difference_table(found)
+    if found.summary["less_others"]:
+        yield _others_table(found)
     drawn = {name: path for name, path in found.paths.items() if path.suffix in (".png", ".svg")}
     yield from figures({name: path.read_bytes() for name, path in drawn.items()}, FIGURES, "stations-")
     if len(found.strata):
@@ -199,6 +202,27 @@ def _difference_table(found: ValidationResult) -> Table:
         f"Each product minus {baseline}: median over stations with its interval, and stations improved and "
         "worsened beyond their own intervals",
         (Column("product", "Product"), *columns),
+        tuple(rows),
+    )
+
+
+def _others_table(found: ValidationResult) -> Table:
+    """The map beside what it is made of, and whatever else it is compared with."""
+    metrics = ("r", "r_anomaly", "ubrmse", "abs_bias")
+    rows: list[Row] = []
+    for name, each in found.summary["less_others"].items():
+        row: dict[str, Any] = {"product": found.title(name), "stations": each["rmse"]["n"]}
+        for metric in metrics:
+            row |= bounded(metric, *(each[metric][key] for key in ("median", "lower", "upper")))
+        rows.append(row)
+    return Table(
+        "stations-less-others",
+        f"{found.title(DOWNSCALED)} minus each other product: median over stations with its interval",
+        (
+            Column("product", "Minus"),
+            Column("stations", "Stations", ",d"),
+            *(Column.measured(metric, _heading(metric), _signed(metric)) for metric in metrics),
+        ),
         tuple(rows),
     )
 

@@ -28,7 +28,7 @@ from gee.target import OUTAGE
 from pipeline.cubes.cube import open_cube
 from pipeline.cubes.layout import SIDE, slabs
 from pipeline.errors import DataError
-from pipeline.maps.blocks import SM
+from pipeline.maps.bands import SM
 from pipeline.progress import Report
 
 FIXED = tuple(name for name in EVERY.static if name not in ("lc", "land"))

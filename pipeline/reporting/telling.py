@@ -13,9 +13,8 @@ import numpy as np
 
 from gee.landcover import CLASSES, TYPES
 from gee.recipe import PAPER, RECOMMENDED
-from gee.target import in_outage
+from gee.target import BINS, in_outage
 from pipeline.figures.predictor_maps import ANHUI_KM2, PAPER_SHARES
-from pipeline.planning import SMAP_BINS
 from pipeline.reporting import (
     ablation,
     applicability,
@@ -76,7 +75,7 @@ def sections(inputs: Inputs) -> tuple[Section, ...]:
         applicability.section(inputs.surveyed, again),
         intervals.section(inputs.calibrated, again, inputs.covered, again),
         stations.section(inputs.validation, validate),
-        rain.section(inputs.rain, f"{validate} --rain"),
+        rain.section(inputs.rain, f"{validate} --rain", inputs.card.features if inputs.card else ()),
         triple.section(inputs.triple, f"{validate} --product NAME=SOURCE --triplet sm,insitu,NAME"),
         judging.truth(inputs, again),
         Section.of(
@@ -155,7 +154,7 @@ def _done(inputs: Inputs) -> Iterator[Block]:
         facts.append(("Samples", f"{samples.rows:,}{where}"))
     if study:
         recipe = study.preparation
-        facts.append(("SMAP", f"L4 version {recipe.smap}, {SMAP_BINS[recipe.smap_bin].label}"))
+        facts.append(("SMAP", f"L4 version {recipe.smap}, {BINS[recipe.smap_bin].label}"))
         rule = (
             f"a share of water from {recipe.water_limit:g} on"
             if recipe.water == "fraction"
@@ -345,7 +344,7 @@ def _provenance(inputs: Inputs, again: str) -> Iterator[Block]:
     facts = [("Study, SHA-256", manifest.study_hash)]
     if card:
         facts += [
-            ("Model, SHA-256", inputs.model_hash),
+            ("Model, SHA-256", card.sha256),
             ("Trained with", ", ".join([f"gee-smap {card.gee_smap}", *(
                 f"{name} {held}" for name, held in card.libraries.items()
             )])),

@@ -215,7 +215,7 @@ def held_out(found: Sequence[Standing]) -> str:
 
 
 def at_stations(summary: Mapping[str, Any]) -> Iterator[str]:
-    """Whether the downscaled map is better than SMAP at stations, and which other products are.
+    """Whether the downscaled map is better than SMAP at stations.
 
     Args:
         summary: as ``pipeline.scores.validate`` makes it, NaN for what is undefined.
@@ -249,18 +249,39 @@ def at_stations(summary: Mapping[str, Any]) -> Iterator[str]:
                 f"{found['undecided']} undecided, {found['no_interval']} without interval."
             )
         yield text
-    others: dict[str, list[str]] = {}
-    for name, each in differences.items():
-        found = each.get("ubrmse")
-        if name != DOWNSCALED and found and (side := _side(found["lower"], found["upper"], BETTER["ubrmse"])):
-            others.setdefault(side, []).append(titles[name])
-    if others:
-        parts = [
-            f"{told} {listed(others[side])}"
-            for side, told in (("gain", "lower for"), ("loss", "higher for"), ("neither", "undecided for"))
-            if side in others
-        ]
-        yield f"ubRMSE of other products beside that of {raw}, by intervals: {'; '.join(parts)}."
+
+
+def others_at_stations(summary: Mapping[str, Any]) -> Iterator[str]:
+    """How other products stand to SMAP at stations, and the downscaled map to them.
+
+    Args:
+        summary: as of `at_stations`.
+    """
+    titles = summary["titles"]
+    rest = {name: each for name, each in summary["differences"].items() if name != DOWNSCALED}
+    for metric, label in (("r", "R"), ("ubrmse", "ubRMSE")):
+        if told := _by_side(rest, titles, metric, ("better for", "worse for", "undecided for")):
+            raw = titles[summary["baseline"]]
+            yield f"{label} of other products beside that of {raw}, by intervals: {told}."
+    for metric, label in (("r", "R"), ("ubrmse", "ubRMSE")):
+        called = ("better than", "worse than", "undecided beside")
+        if told := _by_side(summary["less_others"], titles, metric, called):
+            yield f"{label} of {titles[DOWNSCALED]} beside other products, by intervals: {told}."
+
+
+def _by_side(
+    found: Mapping[str, Mapping[str, Any]],
+    titles: Mapping[str, str],
+    metric: str,
+    called: tuple[str, str, str],
+) -> str:
+    """Products by what their interval says: of a gain, of a loss, of neither; empty where none has one."""
+    sides: dict[str, list[str]] = {}
+    for name, each in found.items():
+        if (one := each.get(metric)) and (side := _side(one["lower"], one["upper"], BETTER[metric])):
+            sides.setdefault(side, []).append(titles[name])
+    verdicts = zip(("gain", "loss", "neither"), called, strict=True)
+    return "; ".join(f"{verdict} {listed(sides[side])}" for side, verdict in verdicts if side in sides)
 
 
 def in_strata(table: pd.DataFrame, summary: Mapping[str, Any]) -> Iterator[str]:
@@ -317,57 +338,73 @@ def _side(low: float, high: float, sign: int) -> Literal["gain", "loss", "neithe
 
 
 def against_truth(scores: Sequence[FieldScore]) -> Iterator[str]:
-    """What the first map, the downscaled one, shows beside the others; they are exact, not estimates.
+    """What the first map, the downscaled one, shows beside the others, by intervals where there are any.
 
     The base learners and WP, which it is made of, are told of by their RMSE alone.
     """
     if not scores:
         return
     fine, *others = scores
-    parts = [one for one in others if one.product in PARTS]
-    others = [one for one in others if one.product not in PARTS]
     lowest = min(scores, key=lambda one: one.rmse)
     yield f"The lowest RMSE of the {len(scores)} maps is that of {lowest.product} ({lowest.rmse:.4f} {UNIT})."
     for other in others:
-        better, worse = [], []
-        for label, mine, theirs, form, sign in (
-            ("RMSE", fine.rmse, other.rmse, ".4f", -1),
-            ("ubRMSE", fine.ubrmse, other.ubrmse, ".4f", -1),
-            ("R", fine.r, other.r, ".3f", 1),
-            ("R in time", fine.r_time, other.r_time, ".3f", 1),
-            ("R in space", fine.r_space, other.r_space, ".3f", 1),
-            ("R within cells", fine.r_within, other.r_within, ".3f", 1),
-            ("bias", fine.bias, other.bias, "+.4f", 0),
-        ):
-            if not (math.isfinite(mine) and math.isfinite(theirs)):
-                continue
-            told = f"{label} ({signed(mine, form)} against {signed(theirs, form)})"
-            gain = sign * (mine - theirs) if sign else abs(theirs) - abs(mine)
-            if gain > 0:
-                better.append(told)
-            elif gain < 0:
-                worse.append(told)
-        yield (
-            f"Beside {other.product}, the {fine.product} map is better in {listed(better) or 'nothing'}, and "
-            f"worse in {listed(worse) or 'nothing'}."
-        )
+        if other.product not in PARTS:
+            yield _beside(fine, other)
+    coarse = [one for one in scores if one.product not in PARTS]
+    for label, of in (("R in time", "r_time"), ("R in space", "r_space")):
+        told = listed([f"{one.product} {signed(getattr(one, of), '.3f')}" for one in coarse])
+        yield f"{label}, a median without an interval: {told}."
     if math.isfinite(fine.r_within):
         yield (
-            f"Within 9 km cells, where SMAP itself has no pattern, the {fine.product} map has an R of "
-            f"{signed(fine.r_within, '.3f')} (median of cells and days) and {fine.spread:.2f} times the "
-            "truth's standard deviation."
+            f"Within 9 km cells the {fine.product} map has an R of {signed(fine.r_within, '.3f')} (median of "
+            f"cells and days) and {fine.variance:.2f} times the truth's variance."
         )
-    if parts:
-        told = listed([f"{one.product} {one.rmse:.4f}" for one in parts])
-        yield f"What it is made of has an RMSE of {told} {UNIT}, the map itself {fine.rmse:.4f}."
-    if changes := [one for one in scores if math.isfinite(one.rmse_change)]:
-        told = listed([
-            f"{one.product} "
-            + with_interval(one.rmse_change, one.rmse_change_lower, one.rmse_change_upper, "+.4f")
-            for one in changes
-        ])  # fmt: skip
-        baseline = next((one.product for one in reversed(scores) if one not in changes), "the baseline")
-        yield f"RMSE beside {baseline}, with 95 % intervals that draw {changes[0].drawn}: {told} {UNIT}."
+    if parts := [one for one in others if one.product in PARTS]:
+        told = listed([f"{one.product} {one.rmse:.4f}{_change(one, fine.product)}" for one in parts])
+        less = " (in brackets less the map's)" if parts[0].beside else ""
+        yield f"What it is made of has an RMSE{less} of {told} {UNIT}, the map itself {fine.rmse:.4f}."
+    for baseline in others:
+        if compared := [one for one in scores if baseline.product in one.beside]:
+            told = listed([f"{one.product}{_change(one, baseline.product)}" for one in compared])
+            yield f"RMSE beside that of {baseline.product}: {told} {UNIT}."
+    if fine.drawn:
+        yield f"In brackets stand 95 % intervals, which draw {fine.drawn}; they tell of the simulation alone."
+
+
+def _beside(fine: FieldScore, other: FieldScore) -> str:
+    """In what one map is better than another, in what worse, and what cannot be told."""
+    measures = (
+        ("rmse", "RMSE", fine.rmse, other.rmse, ".4f", -1),
+        ("ubrmse", "ubRMSE", fine.ubrmse, other.ubrmse, ".4f", -1),
+        ("r", "R", fine.r, other.r, ".3f", 1),
+        ("r_within", "R within cells", fine.r_within, other.r_within, ".3f", 1),
+    )
+    changes = other.beside.get(fine.product, {})
+    sides: dict[str, list[str]] = {"gain": [], "loss": [], "neither": []}
+    plain = []
+    for metric, label, mine, theirs, form, sign in measures:
+        if not (math.isfinite(mine) and math.isfinite(theirs)):
+            continue
+        plain.append(f"{label} {signed(mine, form)} against {signed(theirs, form)}")
+        change = changes.get(metric)
+        if change and (side := _side(-change.upper, -change.lower, sign)):
+            told = with_interval(-change.value, -change.upper, -change.lower, f"+{form}")
+            sides[side].append(f"{label} ({told})")
+    if not any(sides.values()):
+        return f"Beside {other.product}, without intervals: {', '.join(plain)}."
+    parts = [
+        f"{verb} {listed(sides[side])}"
+        for side, verb in (
+            ("gain", "better in"), ("loss", "worse in"), ("neither", "not to be told apart in"),
+        ) if sides[side]
+    ]  # fmt: skip
+    return f"Beside {other.product}, the {fine.product} map is {', '.join(parts)}."
+
+
+def _change(one: FieldScore, baseline: str) -> str:
+    """How far a map's RMSE lies above another's, in brackets; nothing where that is not known."""
+    change = one.beside.get(baseline, {}).get("rmse")
+    return f" ({with_interval(change.value, change.lower, change.upper, '+.4f')})" if change else ""
 
 
 def rows(found: Iterable[Standing], partitioned: bool) -> Iterator[Row]:

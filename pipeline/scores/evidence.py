@@ -14,11 +14,11 @@ from typing import Any
 
 import pandas as pd
 
+from gee.target import BINS
 from gee.timeseries import Calendar
 from pipeline.errors import DataError, GeeSmapError, of_gee
 from pipeline.insitu.daily import Reading, daily_file, daily_rows
 from pipeline.insitu.matching import Window
-from pipeline.planning import SMAP_BINS
 from pipeline.products.predictions import predictions_at, published_at
 from pipeline.products.product import Product
 from pipeline.products.published import published
@@ -192,7 +192,7 @@ def of_collection(
     """
     with of_gee():
         maps = published(collection)
-        bins = {window.label: window for window in SMAP_BINS.values()}
+        bins = {window.label: window for window in BINS.values()}
         if (smap := bins.get(str(maps.properties.get("smap_bin")))) is not None:
             how = replace(how, window=Window.of_bin(smap, how.window.hours, how.window.method))
         days = (maps.days[0], maps.days[-1])

@@ -51,12 +51,12 @@ class Median:
         return self.lower > 0 or self.upper < 0
 
 
-def median(values: Values, stations: NDArray[np.str_], how: Draws) -> Median:
+def median(values: Values, stations: NDArray[np.str_] | NDArray[np.intp], how: Draws) -> Median:
     """The median of all finite values; its interval draws whole stations.
 
     Args:
         values: shape (n,), NaN where undefined.
-        stations: of each value.
+        stations: of each value, or numbers of whatever else hangs together.
         how: the interval is drawn.
 
     Returns:

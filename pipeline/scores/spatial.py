@@ -35,11 +35,12 @@ from pipeline.errors import USER_MISTAKES, DataError, GeeSmapError
 from pipeline.figures import spatial as figures
 from pipeline.figures.one_day import Day, one_day
 from pipeline.figures.style import save, save_chart, saved
-from pipeline.maps.blocks import SM, study_of
+from pipeline.learning.train import study_of
+from pipeline.maps.bands import SM
 from pipeline.maps.footprints import CellSeries, Footprints, read_cells
 from pipeline.maps.prediction_store import attributes_of
 from pipeline.progress import Report, within
-from pipeline.scores import cellwise, outside, seams
+from pipeline.scores import cellwise, outside, seams, truth
 from pipeline.scores.cellwise import CellDays
 from pipeline.scores.fields import fetch
 from pipeline.scores.seams import Borders, DailySteps
@@ -75,7 +76,8 @@ class Spatial:
     Attributes:
         summary: the content of ``spatial.json``; an undefined number is NaN here and null there.
         tables: those of ``TABLES`` that could be made, by name; columns as of ``cellwise.agreement``,
-            ``cellwise.by_cell``, ``cellwise.spread``, ``seams.Steps`` and ``outside.Survey``.
+            ``cellwise.by_cell``, ``cellwise.spread``, ``seams.Steps`` and ``outside.Survey``; the first two
+            of the stack where the map is corrected to SMAP.
         pictures: PNGs and SVGs by name of the file.
     """
 
@@ -151,7 +153,6 @@ def describe(
         borders = _borders(maps)
         season = _season(prediction, maps, cells, borders, within(report, 0, _PREDICTION))
         day = _day(prediction, maps, cells, season.known)
-        corrected = UNCORRECTED in prediction
         model = _model(work.model, maps)
         surveyed = outside.survey(
             cube, maps.days, maps.land, maps.names, model, within(report, _PREDICTION, _CUBE)
@@ -163,9 +164,11 @@ def describe(
     zooms, told = chosen(season.mean, maps.codes, maps.land, maps.names, maps.grid, boxes)
     maps.notes.extend(told)
     beside = cells.days(season, maps) if cells else None
+    corrected, stack = season.cell_stack is not None, None
     tables: dict[str, pd.DataFrame] = {}
-    if beside is not None:
-        tables["agreement"], tables["cells"] = cellwise.agreement(beside), cellwise.by_cell(beside)
+    if beside is not None:  # a corrected map agrees because it is made to; so its stack is looked at
+        stack = beside if season.cell_stack is None else replace(beside, mean=season.cell_stack)
+        tables["agreement"], tables["cells"] = cellwise.agreement(stack), cellwise.by_cell(stack)
         tables["spread"] = cellwise.spread(beside)
     if borders is not None and season.steps is not None:
         fields = {name: of.ravel() for name, of in surveyed.means.items() if name not in ("doy", "lc")}
@@ -174,8 +177,8 @@ def describe(
     if not surveyed.rows.empty:
         tables["outside"] = surveyed.rows
     tables = {name: table for name, table in tables.items() if len(table)}
-    truth = _truth(work.truth, maps)
-    summary = maps.summary(beside, borders, tables, truth) | {
+    patterns = _patterns(work.truth, maps)
+    summary = maps.summary(beside, stack, borders, tables, patterns) | {
         "simulated": simulated, "corrected": corrected, "rain": rained is not None,
         "boxes": [asdict(box) for box in zooms],
         "rows": {name: len(table) for name, table in tables.items()},
@@ -191,8 +194,10 @@ def describe(
         if zooms:
             drawn["zooms"] = figures.zooms(shown)
         if cells is not None:
-            drawn["agreement"] = figures.agreement(shown, tables["cells"], cells.footprints.under)
-            drawn["spread"] = figures.spread(tables["spread"], truth, simulated=simulated)
+            drawn["agreement"] = figures.agreement(
+                shown, tables["cells"], cells.footprints.under, corrected=corrected
+            )
+            drawn["spread"] = figures.spread(tables["spread"], patterns, simulated=simulated)
         if "seams" in tables:
             drawn["seams"] = figures.seams(tables["seams"], simulated=simulated)
         if surveyed.often is not None:
@@ -271,15 +276,16 @@ class _Maps:
     def summary(
         self,
         beside: CellDays | None,
+        stack: CellDays | None,
         borders: Borders | None,
         tables: Mapping[str, pd.DataFrame],
-        truth: Sequence[Mapping[str, Any]],
+        patterns: Sequence[Mapping[str, Any]],
     ) -> dict[str, Any]:
         """What the record says beside boxes and notes."""
         found: dict[str, Any] = {
             "study": self.manifest.study, "study_hash": self.manifest.study_hash,
             "gee_smap": version("gee-smap"), "start": str(self.days[0]), "end": str(self.days[-1]),
-            "days": len(self.days), "pixels": int(self.land.sum()), "truth": list(truth),
+            "days": len(self.days), "pixels": int(self.land.sum()), "truth": list(patterns),
             "settings": {
                 "least_valid": cellwise.LEAST_VALID, "close": cellwise.CLOSE,
                 "offsets": [offset + self.blend for offset in seams.OFFSETS], "stretch": seams.STRETCH,
@@ -287,12 +293,14 @@ class _Maps:
                 "beyond": outside.BEYOND,
             },
         }  # fmt: skip
-        if beside is not None:
-            cells = tables["cells"]
+        if beside is not None and stack is not None:
+            cells, apart = tables["cells"], np.abs(beside.mean - beside.smap)[beside.counted]
             found["cells"] = {
                 "there": len(beside.names), "compared": int((cells["n"] > 0).sum()),
                 "cell_days": int(beside.counted.sum()), "left_out": beside.left_out,
                 "spaef": cellwise.spaef(cells["map"].to_numpy(), cells["smap"].to_numpy()),
+                "farthest": float(apart.max(initial=0.0)),
+                "ratio_of_stack": cellwise.spread(stack).iloc[0].get("ratio", math.nan),
             }  # fmt: skip
         if borders is not None:
             found["borders"] = {"pairs": len(borders), "left_out": borders.left_out}
@@ -340,12 +348,14 @@ class _Cells:
 class _Season:
     """What one pass over the prediction gives; cells as of ``Footprints.means``, empty without any.
 
-    ``known`` counts the pixels that have a value on each day.
+    ``known`` counts the pixels that have a value on each day; ``cell_stack`` is ``cell_mean`` of the stack
+    before it was corrected to SMAP, None where it was not.
     """
 
     mean: Floats
     known: NDArray[np.int64]
     cell_mean: Floats
+    cell_stack: Floats | None
     cell_variance: Floats
     cell_valid: Floats
     steps: DailySteps | None
@@ -357,12 +367,16 @@ def _season(
     shape = maps.land.shape
     total, counts = np.zeros(shape), np.zeros(shape, np.int64)
     beside = np.full((3, len(maps.days), len(cells.series.names) if cells else 0), np.nan)
+    stack = np.full_like(beside[0], np.nan) if UNCORRECTED in prediction else None
     steps = DailySteps(borders) if borders is not None else None
     there = np.zeros(len(maps.days), np.int64)
     for part in slabs(len(maps.days)):
         report(f"maps: {maps.days[part.start]}", part.start / len(maps.days))
         try:
             values = prediction[SM].isel(time=part).to_numpy()
+            if stack is not None and cells is not None:
+                plain = np.where(maps.land, prediction[UNCORRECTED].isel(time=part).to_numpy(), np.nan)
+                stack[part] = cells.footprints.means(plain.reshape(len(plain), -1))[0]
         except UNREADABLE as error:
             raise DataError(
                 f"the prediction cannot be read ({error}): remove it, and gee-smap predict makes it again"
@@ -381,7 +395,7 @@ def _season(
         mean = total / np.where(counts, counts, np.nan)
     if not counts.any():
         raise DataError("the prediction has no value on any pixel: gee-smap predict makes it again")
-    return _Season(mean, there, beside[0], beside[1], beside[2], steps)
+    return _Season(mean, there, beside[0], stack, beside[1], beside[2], steps)
 
 
 def _day(prediction: xr.Dataset, maps: _Maps, cells: _Cells | None, known: NDArray[np.int64]) -> Day:
@@ -443,13 +457,12 @@ def _rained(rain: Rain | None, maps: _Maps, report: Report) -> Floats | None:
         return np.where(maps.land, total / np.where(counts, counts, np.nan), np.nan)
 
 
-def _truth(path: Path, maps: _Maps) -> list[dict[str, Any]]:
+def _patterns(path: Path, maps: _Maps) -> list[dict[str, Any]]:
     """How the patterns within cells agree with the truth, as ``pipeline.scores.truth`` scored them."""
     if not path.is_file():
         return []
     try:
-        rows = with_nan(json.loads(path.read_text(encoding="utf-8")))
-        return [{name: row[name] for name in ("product", "r_within", "spread")} for row in rows]
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        maps.notes.append(f"{path} is damaged ({error}), so patterns within cells stand beside no truth.")
+        return [{"product": one.product, "r_within": one.r_within} for one in truth.read(path)]
+    except DataError as error:
+        maps.notes.append(f"Patterns within cells stand beside no truth: {error}.")
         return []

@@ -207,6 +207,35 @@ def differences(
     return found
 
 
+def less_others(
+    scored: pd.DataFrame, products: Sequence[str], baseline: str | None, bootstrap: Bootstrap
+) -> dict[str, dict[str, Any]]:
+    """How the downscaled map differs over stations from each product but the baseline.
+
+    Args:
+        scored: rows of :func:`station_scores` that have numbers.
+        products: as there.
+        baseline: as there.
+        bootstrap: how intervals are drawn.
+
+    Returns:
+        For each of these products each metric of ``BETTER``, the map's minus the product's at the same
+        stations: a :class:`Spread` as a dict.
+    """
+
+    def of(product: str, metric: str) -> pd.Series[float]:
+        return scored[f"{product}_bias"].abs() if metric == "abs_bias" else scored[f"{product}_{metric}"]
+
+    return {
+        product: {
+            metric: asdict(bootstrap.spread(of(DOWNSCALED, metric) - of(product, metric)))
+            for metric in BETTER
+        }
+        for product in products
+        if product not in (DOWNSCALED, baseline)
+    }
+
+
 def flat(scores: Mapping[Any, Estimate], n: int) -> dict[str, float | str]:
     """One row: ``n``; each metric, its ``_lower`` and its ``_upper``; the ``reason`` of any NaN."""
     row: dict[str, float | str] = {"n": n}

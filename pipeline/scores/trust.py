@@ -80,10 +80,6 @@ def _survey(
             return
     areas = read_areas(work.model)
     applicability.survey(
-        work.prediction, work.cube, work.applicability, stations=stations if _judged(stations) else None,
-        truth=truth, thresholds={name: area.threshold for name, area in areas.items()}, report=report,
+        work.prediction, work.cube, work.applicability, stations=stations, truth=truth,
+        thresholds={name: area.threshold for name, area in areas.items()}, report=report,
     )  # fmt: skip
-
-
-def _judged(rows: pd.DataFrame | None) -> bool:
-    return rows is not None and INSIDE in rows

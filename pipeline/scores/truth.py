@@ -8,23 +8,28 @@ of, so that it is seen which part of it brought what.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from math import nan
-from typing import Any
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from models import metrics
-from models.metrics import Metric
+from models.metrics import Estimate, Metric
+from pipeline.errors import DataError
+from pipeline.scores.medians import Draws, median
+from pipeline.work.staging import with_nan
 
 Field = NDArray[np.float32]
 Values = NDArray[np.float64]
 Labels = NDArray[np.intp]
 FEWEST_PIXELS = 20  # of a cell on a day, for a pattern within it
-CHANGES: tuple[Metric, ...] = ("r", "rmse", "ubrmse")  # compared with the baseline
+CHANGES: tuple[Metric, ...] = ("r", "rmse", "ubrmse")  # compared between maps, beside R within cells
+R_WITHIN = "r_within"
 PERIOD_DAYS = 30  # soil moisture a month apart counts as independent where intervals are drawn
 LEAST_VARIANCE = 1e-8  # (m³/m³)² within a cell: 1e-4 m³/m³ is what files keep
 
@@ -44,11 +49,10 @@ class FieldScore:
         r_space: median over days of the correlation of their maps.
         r_within: median over cells and days of the correlation within a cell: what no coarse map can have;
             NaN where a product does not vary within cells.
-        spread: standard deviation within cells, of the product's as a share of the truth's.
-        r_change: the product's R less that of the baseline on the same pixel-days; NaN for the baseline.
-            Its 95 % interval draws whole blocks, the same for all products; as the following.
-        rmse_change: m³/m³.
-        ubrmse_change: m³/m³.
+        variance: within cells, of the product's as a share of the truth's.
+        beside: baseline -> metric (``CHANGES`` and ``r_within``) -> how far this map lies above the baseline
+            on the same pixel-days; of ``r_within`` the median of the cells' and days' own differences. 95 %
+            intervals draw whole blocks. Empty where nothing was compared.
         drawn: what a block is.
     """
 
@@ -61,17 +65,18 @@ class FieldScore:
     r_time: float
     r_space: float
     r_within: float
-    spread: float
-    r_change: float = nan
-    r_change_lower: float = nan
-    r_change_upper: float = nan
-    rmse_change: float = nan
-    rmse_change_lower: float = nan
-    rmse_change_upper: float = nan
-    ubrmse_change: float = nan
-    ubrmse_change_lower: float = nan
-    ubrmse_change_upper: float = nan
+    variance: float
+    beside: Mapping[str, Mapping[str, Estimate]] = field(default_factory=dict)
     drawn: str = ""
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Self:
+        """From what `as_dict` gave."""
+        beside = {
+            name: {metric: Estimate(**change) for metric, change in changes.items()}
+            for name, changes in row["beside"].items()
+        }
+        return cls(**{**row, "beside": beside})
 
     def row(self) -> dict[str, str]:
         """For people."""
@@ -83,7 +88,7 @@ class FieldScore:
                     ("R", self.r, "{:.3f}"), ("RMSE", self.rmse, "{:.4f}"),
                     ("ubRMSE", self.ubrmse, "{:.4f}"), ("bias", self.bias, "{:+.4f}"),
                     ("R in time", self.r_time, "{:.3f}"), ("R in space", self.r_space, "{:.3f}"),
-                    ("R within cells", self.r_within, "{:.3f}"), ("spread", self.spread, "{:.2f}"),
+                    ("R within cells", self.r_within, "{:.3f}"), ("variance within", self.variance, "{:.2f}"),
                 )
             },
         }  # fmt: skip
@@ -93,8 +98,21 @@ class FieldScore:
         return asdict(self)
 
 
+def read(path: Path) -> tuple[FieldScore, ...]:
+    """The scores that a file holds, each as `FieldScore.as_dict` gives it.
+
+    Raises:
+        DataError: it is damaged, or of another version.
+    """
+    try:
+        rows = with_nan(json.loads(path.read_text(encoding="utf-8")))
+        return tuple(FieldScore.of(row) for row in rows)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} is damaged ({error}): remove it, and gee-smap run makes it again") from error
+
+
 def score_fields(
-    truth: Field, products: Mapping[str, Field], cells: Labels, *, baseline: str | None = None
+    truth: Field, products: Mapping[str, Field], cells: Labels, *, baselines: Sequence[str] = ()
 ) -> list[FieldScore]:
     """Score maps against the truth on the pixel-days that all of them have.
 
@@ -102,7 +120,7 @@ def score_fields(
         truth: (days, rows, columns), m³/m³, one for each day of a period, NaN where there is none.
         products: by name, of the same shape.
         cells: (rows, columns), the number of each pixel's cell; -1 outside of all.
-        baseline: the product that the others are compared with. Intervals draw periods of 30 days, or cells
+        baselines: products that all others are compared with. Intervals draw periods of 30 days, or cells
             where there are too few of these.
 
     Raises:
@@ -117,58 +135,59 @@ def score_fields(
         raise ValueError("no pixel of any day is common to the truth and all products")
     labels = np.unique(cells.ravel()[kept], return_inverse=True)[1]
     whole, *others = (np.where(common, field, np.nan) for field in flat)
+    fields = dict(zip(products, others, strict=True))
     apart = _departures(whole, labels)
-    changes = _changes(dict(zip(products, others, strict=True)), whole, labels, baseline)
+    departures = {name: _departures(field, labels) for name, field in fields.items()}
+    within = {name: _within(apart, field, labels) for name, field in departures.items()}
+    beside, drawn = _compared(fields, whole, labels, within, baselines)
     return [
-        _score(name, whole, field, apart, labels, changes.get(name, {}))
-        for name, field in zip(products, others, strict=True)
-    ]
+        FieldScore(
+            product=name, r_within=_median(within[name]), beside=beside[name], drawn=drawn,
+            variance=float(np.nanvar(departures[name]) / np.nanvar(apart)), **_over_all(field, whole),
+        )
+        for name, field in fields.items()
+    ]  # fmt: skip
 
 
-def _changes(
-    products: Mapping[str, Values], truth: Values, labels: Labels, baseline: str | None
-) -> dict[str, dict[str, Any]]:
-    """Fields of the scores that compare a product with the baseline, by product."""
-    if baseline is None:
-        return {}
+def _compared(
+    fields: Mapping[str, Values],
+    truth: Values,
+    labels: Labels,
+    within: Mapping[str, Values],
+    baselines: Sequence[str],
+) -> tuple[dict[str, dict[str, dict[str, Estimate]]], str]:
+    """Product -> baseline -> metric -> difference, and what intervals draw; of ``within`` see `_within`."""
     days, pixels = np.nonzero(np.isfinite(truth))
-    periods = days // PERIOD_DAYS
-    enough = len(np.unique(periods)) >= metrics.MIN_BLOCKS
-    found = metrics.compare(
-        {name: field[days, pixels] for name, field in products.items()}, truth[days, pixels],
-        blocks=periods if enough else labels[pixels], baseline=baseline, metrics=CHANGES,
-    )  # fmt: skip
-    drawn = f"{PERIOD_DAYS}-day periods" if enough else "cells"
-    return {
-        name: {
-            f"{metric}_change{end}": value
-            for metric, one in of.items()
-            for end, value in zip(("", "_lower", "_upper"), (one.value, one.lower, one.upper), strict=True)
-        }
-        | {"drawn": drawn}
-        for name, of in found.differences.items()
-    }
+    periods = np.arange(len(truth)) // PERIOD_DAYS
+    by_period = len(np.unique(periods[days])) >= metrics.MIN_BLOCKS
+    blocks = periods[days] if by_period else labels[pixels]
+    cell_days = np.indices((len(truth), int(labels.max()) + 1))
+    cell_blocks = periods[cell_days[0]] if by_period else cell_days[1]
+    series = {name: field[days, pixels] for name, field in fields.items()}
+    found: dict[str, dict[str, dict[str, Estimate]]] = {name: {} for name in fields}
+    for baseline in baselines:
+        compared = metrics.compare(
+            series, truth[days, pixels], blocks=blocks, baseline=baseline, metrics=CHANGES
+        )
+        for name, changes in compared.differences.items():
+            pattern = median((within[name] - within[baseline]).ravel(), cell_blocks.ravel(), Draws())
+            found[name][baseline] = {
+                metric: Estimate(one.value, one.lower, one.upper, one.reason)
+                for metric, one in changes.items()
+            } | {R_WITHIN: Estimate(pattern.value, pattern.lower, pattern.upper, pattern.reason)}
+    drawn = f"{PERIOD_DAYS}-day periods" if by_period else "cells"
+    return found, drawn if baselines else ""
 
 
-def _score(
-    name: str, truth: Values, field: Values, truth_apart: Values, labels: Labels, changes: Mapping[str, Any]
-) -> FieldScore:
+def _over_all(field: Values, truth: Values) -> dict[str, Any]:
+    """Fields of a score over all pixel-days, and medians of series and of maps."""
     scores = metrics.score(field.ravel(), truth.ravel())
-    apart = _departures(field, labels)
     one, other = (xr.DataArray(values, dims=("day", "pixel")) for values in (truth, field))
-    return FieldScore(
-        product=name,
-        n=scores.n,
-        r=scores.r.value,
-        rmse=scores.rmse.value,
-        ubrmse=scores.ubrmse.value,
-        bias=scores.bias.value,
-        r_time=float(xr.corr(one, other, "day").median()),
-        r_space=float(xr.corr(one, other, "pixel").median()),
-        r_within=_median_within(truth_apart, apart, labels),
-        spread=float(np.nanstd(apart) / np.nanstd(truth_apart)),
-        **changes,
-    )
+    return {
+        "n": scores.n, "r": scores.r.value, "rmse": scores.rmse.value, "ubrmse": scores.ubrmse.value,
+        "bias": scores.bias.value, "r_time": float(xr.corr(one, other, "day").median()),
+        "r_space": float(xr.corr(one, other, "pixel").median()),
+    }  # fmt: skip
 
 
 def _departures(field: Values, labels: Labels) -> Values:
@@ -181,14 +200,20 @@ def _departures(field: Values, labels: Labels) -> Values:
     return out
 
 
-def _median_within(truth: Values, field: Values, labels: Labels) -> float:
-    """Median over days and cells of the correlation of two fields of departures."""
-    found = []
-    for one, other in zip(truth, field, strict=True):
+def _within(truth: Values, field: Values, labels: Labels) -> Values:
+    """(days, cells) correlations of two fields of departures, NaN where one of them does not vary."""
+    found = np.full((len(truth), int(labels.max()) + 1), np.nan)
+    for one, other, row in zip(truth, field, found, strict=True):
         known = np.isfinite(one)
         at, x, y = labels[known], one[known], other[known]
-        count, products, first, second = (np.bincount(at, of) for of in (None, x * y, x * x, y * y))
+        count, products, first, second = (
+            np.bincount(at, of, minlength=len(row)) for of in (None, x * y, x * x, y * y)
+        )
         varied = (count >= FEWEST_PIXELS) & (np.minimum(first, second) > count * LEAST_VARIANCE)
-        found.append(products[varied] / np.sqrt(first[varied] * second[varied]))
-    every = np.concatenate(found)
-    return float(np.median(every)) if every.size else float("nan")
+        row[varied] = products[varied] / np.sqrt(first[varied] * second[varied])
+    return found
+
+
+def _median(values: Values) -> float:
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if known.size else float("nan")

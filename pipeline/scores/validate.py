@@ -32,6 +32,7 @@ from pipeline.scores.stations import (
     across_stations,
     differences,
     flat,
+    less_others,
     station_scores,
     typical_stations,
 )
@@ -139,6 +140,7 @@ def validate(
         "stations": _count_stations(stations, inputs),
         "across_stations": across_stations(scored, products, bootstrap),
         "differences": differences(scored, products, baseline, bootstrap) if baseline else {},
+        "less_others": less_others(scored, products, baseline, bootstrap),
         "pooled": {name: flat(scores, pooled.n) for name, scores in pooled.scores.items()},
         "pooled_differences": {
             name: {metric: asdict(one) for metric, one in each.items() if metric in BETTER}

@@ -5,10 +5,10 @@ is to be known of them (``notes``, ``simulated``): ``products`` with ``titles``,
 null) and ``left_out`` (product -> reason); ``pairs`` and ``stations``, counts; ``across_stations``, product
 -> metric -> spread over stations, and the shares of stations that reach a target; ``differences``, product
 -> metric -> spread over stations of product minus baseline, with the number of stations improved and
-worsened; ``pooled`` and ``pooled_differences``, the same of all pairs together; ``strata``, how many
-stations each has. An undefined number is null. The rows behind them are ``stations.csv``
-(``pipeline.scores.stations.station_scores``), ``strata.csv`` and ``strata-stations.csv``
-(``pipeline.scores.strata.Strata``).
+worsened; ``less_others``, the same of the map minus each other product, without these numbers; ``pooled`` and
+``pooled_differences``, the same of all pairs together; ``strata``, how many stations each has. An undefined
+number is null. The rows behind them are ``stations.csv`` (``pipeline.scores.stations.station_scores``),
+``strata.csv`` and ``strata-stations.csv`` (``pipeline.scores.strata.Strata``).
 """
 
 from __future__ import annotations

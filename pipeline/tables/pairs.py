@@ -21,7 +21,7 @@ import pandas as pd
 from pipeline.columns import VARIABLES, Variable
 from pipeline.errors import DataError
 from pipeline.tables.reading import Table, Values, as_text, first, share
-from pipeline.tables.titles import CORRECTED, DOWNSCALED, INDEX, INSIDE, LOWER, SMAP, TITLES, UPPER
+from pipeline.tables.titles import CORRECTED, DOWNSCALED, INDEX, INSIDE, LOWER, SMAP, TITLES, UPPER, title
 from pipeline.wording import plural
 
 MOISTURE = Variable("m³/m³", -0.1, 1)  # regressions and dry probes give values a little below zero
@@ -166,7 +166,8 @@ def choose(joined: pd.DataFrame, products: Sequence[str], minimum_pairs: int, wh
     ``sm`` is always compared; SMAP comes next and then the products by the number of pairs they have, each
     kept if with it at least half of the stations that had enough pairs before still have them, on days on
     which all that are kept have a value: one product that covers two of a hundred stations is not to make a
-    comparison of two.
+    comparison of two. One that equals another before it everywhere, such as WP where no partition has a stack
+    of its own, is shown once.
 
     Args:
         joined: of :func:`join`.
@@ -197,6 +198,8 @@ def choose(joined: pd.DataFrame, products: Sequence[str], minimum_pairs: int, wh
         before, after = int((pairs >= minimum_pairs).sum()), int((common >= minimum_pairs).sum())
         if not known[name].any():
             left_out[name] = "it has no value on any day of the in-situ table at its stations"
+        elif name != SMAP and (twin := _twin(joined, name, products)) is not None:
+            left_out[name] = f"it equals {title(twin)} on every day, and is shown once"
         elif after < KEPT_STATIONS * before:
             left_out[name] = (
                 f"with it {after:,} of {plural(before, 'station')} would have {minimum_pairs} days on which "
@@ -207,6 +210,12 @@ def choose(joined: pd.DataFrame, products: Sequence[str], minimum_pairs: int, wh
             kept.add(name)
             together, pairs = together & known[name], common
     return Chosen(tuple(name for name in products if name in kept), left_out)
+
+
+def _twin(joined: pd.DataFrame, name: str, products: Sequence[str]) -> str | None:
+    """The product before one that has the very same values; None where it is alone."""
+    before = products[: products.index(name)]
+    return next((other for other in before if joined[other].equals(joined[name])), None)
 
 
 def _read(path: Path, value: str, optional: tuple[str, ...]) -> StationTable:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ from pyproj import Transformer
 from models.store import ModelCard, PredictorCard, StackCard
 from pipeline.cubes import layout
 from pipeline.maps.prediction_store import create
+from pipeline.scores.truth import FieldScore
 from pipeline.work.manifest import Manifest
+from pipeline.work.staging import write_json
 from pipeline.work.workdir import WorkDir
 from tests.pipeline import small_cubes
 
@@ -117,9 +120,9 @@ def make(root: Path, seam: float = 0.0) -> Made:
     samples.loc[11, "sm"] = np.nan
     samples.to_parquet(work.samples)
     write_model(work.model)
-    truth = [{"product": "downscaled", "r_within": 0.5, "spread": 0.8}, {"product": "SMAP, nearest",
-             "r_within": None, "spread": 0.0}]  # fmt: skip
-    work.truth.write_text(json.dumps(truth), encoding="utf-8")
+    some = {"n": 9, **dict.fromkeys(("r", "rmse", "ubrmse", "bias", "r_time", "r_space", "variance"), 0.1)}
+    truth = [FieldScore(name, r_within=r, **some) for name, r in (("downscaled", 0.5), ("SMAP", math.nan))]
+    write_json(work.truth, [one.as_dict() for one in truth])
     return Made(work, plan, bands, sm, samples)
 
 

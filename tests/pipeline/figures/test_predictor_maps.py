@@ -202,7 +202,7 @@ def maps(figure: Figure, title: str) -> list:
     """The two maps whose predictor has a title."""
     place = next(number for number, text in enumerate(figure.texts) if text.get_text() == title)
     spot = figure.texts[place].get_position()
-    near = [axes for axes in figure.axes if axes.images or axes.collections]
+    near = [axes for axes in figure.axes if axes.get_title(loc="left")]  # no colour bar
     beside = [axes for axes in near if abs(axes.get_position().y1 - spot[1]) < 0.03]
     beside = [axes for axes in beside if -0.01 < axes.get_position().x0 - spot[0] < 0.25]
     return sorted(beside, key=lambda axes: axes.get_position().x0)[:2]
@@ -233,6 +233,31 @@ def test_both_scales_of_a_predictor_share_their_colours_and_show_what_is_missing
     assert area(coloured.get_paths()[0]) == pytest.approx(area(grey.get_paths()[0]) / 4)
     assert area(coloured.get_paths()[1]) == pytest.approx(area(grey.get_paths()[1]))
     assert any(text.get_text() == "203" for axes in figure.axes for text in axes.texts)
+
+
+def test_all_predictors_that_were_exported_are_drawn(folder: Path, drawn: list[Figure]) -> None:
+    further = ("RAIN_3", "RAIN_7", "RAIN_15", "RAIN_30")
+    write_image(folder / "static-0123456789.tif", {**static_bands(), "slope": np.full((HEIGHT, WIDTH), 4.0)})
+    path = folder / "dynamic-2019-07-abcdef0123.tif"
+    with rasterio.open(path) as file:
+        bands = dict(zip(file.descriptions, file.read(), strict=True))
+    days = sorted({name[-8:] for name in bands})
+    rain = {f"{name}_{day}": np.full((HEIGHT, WIDTH), 7.5) for name in further for day in days}
+    write_image(path, {**bands, **rain})
+    for name, columns in (
+        ("cells-static-00000fffff.csv", ["slope"]),
+        ("cells-2019-07-99999aaaaa.csv", [name.lower() for name in further]),
+    ):
+        told = dict.fromkeys(columns, 4.5) | {f"{column}_valid": 1.0 for column in columns}
+        pd.read_csv(folder / name).assign(**told).to_csv(folder / name, index=False)
+    draw_day(read_day(folder, DAY), folder / "day.png")
+    titles = {text.get_text() for text in drawn[0].texts}
+    assert {"NDVI", "Rain, 3 days (mm)", "Rain, 30 days (mm)", "Slope (°)", "Day of year"} <= titles
+    assert not any(title.startswith(("LST day", "TWI")) for title in titles)
+    assert drawn[0].get_suptitle().startswith("20 predictors on 2019-07-22")
+    [rain_map, rain_cells] = maps(drawn[0], "Rain, 7 days (mm)")
+    assert (rain_map.images[1].get_array() == 7.5).sum() == read_land(folder).region.sum()
+    assert (rain_cells.collections[1].get_array() == 4.5).all()
 
 
 def test_a_predictor_without_any_value_is_drawn_as_missing(folder: Path, drawn: list[Figure]) -> None:

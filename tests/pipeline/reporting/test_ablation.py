@@ -68,6 +68,7 @@ def ablation(
             "loss",
         ),
         ({"random": OPEN, "time": OPEN}, "no effect that can be told from chance", "heart"),
+        ({"random": BETTER, "time": OPEN}, "a loss on the random split, undecided under time.", "chance"),
         ({"random": OPEN, "time": BETTER}, "a loss under time, where the model does better without", "heart"),
         ({"random": WORSE}, "memory and knowledge cannot be told apart", "learnt by heart"),
         ({"random": WORSE, "spatial": BETTER}, "cannot be told apart", "learnt by heart"),

@@ -50,6 +50,15 @@ def made(gap: Median, beside: Median | None = None, quantity: str = "change") ->
 
 
 @pytest.mark.parametrize(
+    ("predictors", "told"), [((), False), (("ndvi", "lst"), False), (("ndvi", "rain_7"), True)]
+)
+def test_rain_that_the_model_was_told_of_is_said_to_be_no_independent_witness(predictors, told):
+    texts = [one for one in section(made(around(0.0)), AGAIN, predictors).blocks if isinstance(one, Words)]
+    assert ("No independent witness." in {one.lead for one in texts}) == told
+    assert any("is a predictor of this model" in one.text for one in texts) == told
+
+
+@pytest.mark.parametrize(
     ("gap", "told"),
     [
         (around(-0.02), "Downscaled gains over rain events less than the probe: event by event −0.020"),

@@ -21,6 +21,7 @@ import pytest
 import zarr
 
 from models import store
+from models.metrics import Estimate
 from pipeline.errors import DataError
 from pipeline.reporting import plots, verdicts
 from pipeline.reporting.content import Column, Table, percent, signed
@@ -418,6 +419,15 @@ def test_the_truth_table_is_the_file(made, page, written):
     assert page.column("truth", "R within cells")[1] == "–"
     assert rows_of(written, "truth.csv")[1]["r_within"] == ""
     assert f"{rows[0]['n']:,} pixel-days, 100 % of the map's" in page.text
+    pairs = list(
+        zip(page.column("truth-differences", "Map"), page.column("truth-differences", "Less"), strict=True)
+    )
+    assert pairs[:2] == [("downscaled", "SMAP bilinear"), ("SMAP nearest", "SMAP bilinear")]
+    assert pairs[2:] == [("SMAP nearest", "downscaled"), ("SMAP bilinear", "downscaled")]
+    for (name, beside), shown in zip(pairs, page.column("truth-differences", "RMSE (m³/m³)"), strict=True):
+        one, other = (made.fields[each].astype(float) - made.truth for each in (name, beside))
+        change = math.sqrt(np.nanmean(one**2)) - math.sqrt(np.nanmean(other**2))
+        assert shown.startswith(f"{change:+.4f}".replace("-", "−"))
 
 
 def test_stations_show_the_scores_and_the_difference_that_validation_found(made, page):
@@ -674,17 +684,25 @@ def test_other_products_are_named_on_the_side_where_their_interval_lies():
     def found(low: float, high: float) -> dict[str, Any]:
         return {"ubrmse": {"median": (low + high) / 2, "lower": low, "upper": high}}
 
+    each = {
+        "wp": found(-0.02, -0.01), "xgboost": found(-0.03, -0.01), "smci": found(0.01, 0.02),
+        "smap_dsm": found(-0.01, 0.01), "mine": found(math.nan, math.nan),
+    }  # fmt: skip
     summary = {
-        "differences": {
-            "sm": {}, "wp": found(-0.02, -0.01), "xgboost": found(-0.03, -0.01), "smci": found(0.01, 0.02),
-            "smap_dsm": found(-0.01, 0.01), "mine": found(math.nan, math.nan),
-        },
+        "differences": {"sm": found(-1, -0.5), **each}, "less_others": {},
         "titles": {"sm": "Downscaled", "smap": "SMAP", "wp": "WP", "xgboost": "XGBoost", "smci": "SMCI1.0",
                    "smap_dsm": "NSIDC-0779", "mine": "mine"},
         "baseline": "smap",
     }  # fmt: skip
-    [text] = verdicts.at_stations(summary)
-    assert text.endswith("lower for WP and XGBoost; higher for SMCI1.0; undecided for NSIDC-0779.")
+    told = "better for WP and XGBoost; worse for SMCI1.0; undecided for NSIDC-0779."
+    [text] = verdicts.others_at_stations(summary)
+    assert text == f"ubRMSE of other products beside that of SMAP, by intervals: {told}"
+    alone = {"differences": {}, "less_others": each, "baseline": None}
+    [text] = verdicts.others_at_stations(summary | alone)
+    assert text == (
+        "ubRMSE of Downscaled beside other products, by intervals: better than WP and XGBoost; worse than "
+        "SMCI1.0; undecided beside NSIDC-0779."
+    )
 
 
 def test_strata_are_named_where_downscaling_gains_and_where_it_loses():
@@ -715,42 +733,72 @@ def test_strata_are_named_where_downscaling_gains_and_where_it_loses():
     assert list(verdicts.in_strata(table.drop(columns=["ubrmse_difference"]), summary)) == []
 
 
-def field_score(product: str, **values: float) -> FieldScore:
-    plain = {
-        "r": 0.5,
-        "rmse": 0.05,
-        "ubrmse": 0.04,
-        "bias": 0.01,
-        "r_time": 0.5,
-        "r_space": 0.5,
-        "r_within": math.nan,
-    }
-    return FieldScore(product=product, n=10, spread=0.5, **plain | values)
+def field_score(product: str, **values: Any) -> FieldScore:
+    plain = dict.fromkeys(("r", "r_time", "r_space"), 0.5)
+    plain |= {"rmse": 0.05, "ubrmse": 0.04, "bias": 0.01, "r_within": math.nan}
+    return FieldScore(product=product, n=10, variance=0.5, **plain | values)
 
 
-def test_a_map_that_loses_to_smap_is_said_to_lose():
+def less_map(rmse: tuple[float, ...], r: tuple[float, ...]) -> dict[str, Any]:
+    """How far a map's RMSE and R lie above those of the downscaled one."""
+    return {"downscaled": {"rmse": Estimate(*rmse), "r": Estimate(*r)}}
+
+
+@pytest.mark.parametrize(
+    ("rmse", "r", "told"),
+    [
+        (
+            (0.01, 0.008, 0.012), (-0.1, -0.2, -0.05),
+            "better in RMSE (−0.0100 [−0.0120, −0.0080]) and R (+0.100 [+0.050, +0.200]).",
+        ),
+        (
+            (-0.01, -0.012, -0.008), (0.1, -0.1, 0.3),
+            "worse in RMSE (+0.0100 [+0.0080, +0.0120]), not to be told apart in R "
+            "(−0.100 [−0.300, +0.100]).",
+        ),
+        (
+            (0.01, -0.01, 0.03), (0.1, 0.05, 0.2),
+            "worse in R (−0.100 [−0.200, −0.050]), not to be told apart in RMSE "
+            "(−0.0100 [−0.0300, +0.0100]).",
+        ),
+    ],
+)  # fmt: skip
+def test_a_map_is_better_or_worse_than_another_where_intervals_say_so(rmse, r, told):
+    scores = [field_score("downscaled"), field_score("SMAP, bilinear", beside=less_map(rmse, r))]
+    _, sentence, in_time, in_space = list(verdicts.against_truth(scores))
+    assert in_time == "R in time, a median without an interval: downscaled 0.500 and SMAP, bilinear 0.500."
+    assert in_space.startswith("R in space, a median without an interval: downscaled 0.500 and")
+    assert sentence == f"Beside SMAP, bilinear, the downscaled map is {told}"
+
+
+def test_without_intervals_no_map_is_called_better():
+    few = less_map((0.01, math.nan, math.nan), (0.1, math.nan, math.nan))
+    for beside in ({}, few):
+        scores = [field_score("downscaled", rmse=0.04), field_score("SMAP, bilinear", beside=beside)]
+        lowest, sentence, *_ = list(verdicts.against_truth(scores))
+        assert "The lowest RMSE of the 2 maps is that of downscaled (0.0400" in lowest
+        assert sentence == (
+            "Beside SMAP, bilinear, without intervals: RMSE 0.0400 against 0.0500, ubRMSE 0.0400 against "
+            "0.0400, R 0.500 against 0.500."
+        )
+
+
+def test_what_a_map_is_made_of_is_told_in_one_sentence_and_each_change_with_its_interval():
+    change = {"SMAP, bilinear": {"rmse": Estimate(-0.01, -0.012, -0.008)}}
+    part = less_map((0.02, 0.01, 0.03), (0.0, -0.1, 0.1))
     texts = list(verdicts.against_truth([
-        field_score("downscaled", rmse=0.06, bias=-0.02, r_space=0.7), field_score("SMAP, bilinear"),
-    ]))  # fmt: skip
-    assert "The lowest RMSE of the 2 maps is that of SMAP, bilinear (0.0500" in texts[0]
-    assert (
-        "better in R in space (0.700 against 0.500), and worse in RMSE (0.0600 against 0.0500) and bias"
-        in texts[1]
-    )
-    assert len(texts) == 2  # neither has a pattern within cells
-
-
-def test_what_a_map_is_made_of_is_told_in_one_sentence_and_paired_changes_with_their_intervals():
-    change = {"rmse_change": -0.01, "rmse_change_lower": -0.012, "rmse_change_upper": -0.008}
-    texts = list(verdicts.against_truth([
-        field_score("downscaled", rmse=0.04, **change), field_score("Stack, uncorrected"),
-        field_score("XGBoost", rmse=0.06), field_score("WP", rmse=0.055), field_score("SMAP, bilinear"),
+        field_score("downscaled", rmse=0.04, beside=change, drawn="cells"), field_score("Stack, uncorrected"),
+        field_score("XGBoost", rmse=0.06, beside=part), field_score("WP", rmse=0.055),
+        field_score("SMAP, bilinear"),
     ]))  # fmt: skip
     assert [text.split(",")[0] for text in texts[1:3]] == ["Beside Stack", "Beside SMAP"]
-    assert "What it is made of has an RMSE of XGBoost 0.0600 and WP 0.0550 m³/m³, the map" in texts[3]
-    assert "RMSE beside SMAP, bilinear" in texts[4]
-    assert "downscaled −0.0100 [−0.0120, −0.0080] m³/m³" in texts[4]
-    assert len(texts) == 5
+    assert texts[5] == (
+        "What it is made of has an RMSE (in brackets less the map's) of XGBoost 0.0600 (+0.0200 [+0.0100, "
+        "+0.0300]) and WP 0.0550 m³/m³, the map itself 0.0400."
+    )
+    assert texts[6] == "RMSE beside that of SMAP, bilinear: downscaled (−0.0100 [−0.0120, −0.0080]) m³/m³."
+    assert "draw cells" in texts[7]
+    assert len(texts) == 8
 
 
 # Tables

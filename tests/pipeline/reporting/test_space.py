@@ -120,6 +120,27 @@ def test_a_map_is_only_called_damped_where_it_is(found, ratio, damped):
     assert ("it is damped" in told) == damped
 
 
+@pytest.mark.parametrize(("ratio", "damped"), [(0.6, ": it is damped"), (1.3, "")])
+def test_of_a_corrected_map_the_stack_is_held_against_smap_and_said_to_be(found, ratio, damped):
+    cells = {**found.summary["cells"], "farthest": 0.00004, "ratio_of_stack": ratio}
+    table = found.tables["spread"].assign(ratio=1.0)
+    corrected = replace(
+        found, summary={**found.summary, "corrected": True, "cells": cells},
+        tables={**found.tables, "spread": table},
+    )  # fmt: skip
+    section = space.section(corrected, "again")
+    told = words(section)
+    assert "the map is nowhere farther from SMAP than 0.00004 m³/m³" in told
+    assert f"The stack alone, before that, lies {abs(found.tables['agreement']['bias'].iloc[0]):.4f}" in told
+    assert f"Between cells the stack alone has {ratio:.2f} times SMAP's variance{damped}; the corr" in told
+    assert "brings it to 1.00." in told
+    assert "The stack averaged" in tables(section)["space-agreement"].caption
+    plain = words(space.section(found, "again"))
+    assert "stack alone" not in plain
+    assert "corrected" not in plain
+    assert "The map averaged" in tables(space.section(found, "again"))["space-agreement"].caption
+
+
 def test_what_was_not_made_is_left_out_or_told(found):
     bare = replace(
         found, tables={}, pictures={"means.png": found.pictures["means.png"]},

@@ -90,12 +90,14 @@ def test_every_product_is_scored_on_the_same_pixels_as_numpy_does(work: Made, fi
         rmse[one.product] = np.sqrt(np.mean(error**2))
         assert one.rmse == pytest.approx(rmse[one.product], abs=2e-6), one.product
         assert one.ubrmse == pytest.approx(error.std(), abs=2e-6), one.product
-    for one in scores[:-1]:
-        assert one.rmse_change == pytest.approx(rmse[one.product] - rmse["SMAP, bilinear"], abs=4e-6)
-        assert one.rmse_change_lower <= one.rmse_change <= one.rmse_change_upper
+    for one in scores:
+        assert set(one.beside) == {"SMAP, bilinear", "Downscaled"} - {one.product}
+        for baseline, changes in one.beside.items():
+            change = changes["rmse"]
+            assert change.value == pytest.approx(rmse[one.product] - rmse[baseline], abs=4e-6)
+            assert change.lower <= change.value <= change.upper
         assert one.drawn == "cells"  # 35 days are no five periods
-    assert scores[0].rmse_change_upper < 0  # the truth was made from this map
-    assert np.isnan(scores[-1].rmse_change)
+    assert scores[0].beside["SMAP, bilinear"]["rmse"].upper < 0  # the truth was made from this map
 
 
 def test_scores_are_kept_and_read_back(work: Made, fields: Fields, tmp_path: Path):
@@ -103,10 +105,20 @@ def test_scores_are_kept_and_read_back(work: Made, fields: Fields, tmp_path: Pat
     again, same, new = scored(work, tmp_path)
 
     assert not new
-    assert again[:-1] == scores[:-1]
+    assert [one.rmse for one in again] == [one.rmse for one in scores]
+    assert again[0].beside["SMAP, bilinear"]["rmse"] == scores[0].beside["SMAP, bilinear"]["rmse"]
     assert stations == same
     assert len(json.loads(work.work.truth.read_text(encoding="utf-8"))) == len(NAMES)
     assert pd.read_parquet(stations)["simulated"].all()
+
+
+def test_scores_of_an_earlier_version_are_made_again(work: Made, fields: Fields, tmp_path: Path):
+    scored(work, tmp_path)
+    work.work.truth.write_text('[{"product": "Downscaled", "rmse_change": 0.1}]', encoding="utf-8")
+    scores, _, new = scored(work, tmp_path)
+
+    assert new
+    assert [one.product for one in scores] == NAMES
 
 
 def test_a_large_map_is_scored_on_some_whole_cells(

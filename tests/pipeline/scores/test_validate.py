@@ -24,9 +24,11 @@ from scipy import stats
 from pipeline.errors import DataError
 from pipeline.figures import validation
 from pipeline.scores.stations import (
+    METRICS,
     Bootstrap,
     across_stations,
     differences,
+    less_others,
     station_scores,
     typical_stations,
 )
@@ -286,6 +288,25 @@ def test_a_saturated_smap_series_has_no_r_and_its_station_counts_for_neither_pro
     between = differences(scored, BOTH, "smap", Bootstrap(draws=50))
     assert [one["r"]["n"] for one in (across["sm"], across["smap"], between["sm"])] == [6, 6, 6]
     assert [one["rmse"]["n"] for one in (across["sm"], across["smap"], between["sm"])] == [7, 7, 7]
+
+
+def test_the_map_less_other_products_is_the_median_of_its_stations_own_differences() -> None:
+    random = np.random.default_rng(3)
+    scored = pd.DataFrame({
+        f"{product}_{metric}": random.normal(0, 0.1, 9)
+        for product in ("sm", "smap", "wp") for metric in METRICS
+    })  # fmt: skip
+    scored.loc[4, "wp_r"] = np.nan
+    found = less_others(scored, ("sm", "smap", "wp"), "smap", Bootstrap(draws=500))
+    assert set(found) == {"wp"}
+    wanted = sorted(scored["sm_ubrmse"] - scored["wp_ubrmse"])
+    one = found["wp"]["ubrmse"]
+    assert (one["n"], one["median"]) == (9, pytest.approx(wanted[4]))
+    assert wanted[0] <= one["lower"] < one["median"] < one["upper"] <= wanted[-1]
+    assert found["wp"]["r"]["n"] == 8
+    biases = sorted(scored["sm_bias"].abs() - scored["wp_bias"].abs())
+    assert found["wp"]["abs_bias"]["median"] == pytest.approx(biases[4])
+    assert set(less_others(scored, ("sm", "smap", "wp"), None, Bootstrap(draws=50))) == {"smap", "wp"}
 
 
 def test_series_show_the_highest_median_and_lowest_r_and_the_most_pairs() -> None:

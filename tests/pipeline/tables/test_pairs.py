@@ -93,6 +93,16 @@ def test_a_product_of_another_period_is_left_out(table: pd.DataFrame, tmp_path: 
     assert found.left_out == {"smci": "it has no value on any day of the in-situ table at its stations"}
 
 
+def test_products_that_are_the_same_everywhere_are_shown_once(table: pd.DataFrame, tmp_path: Path) -> None:
+    table["wp"], table["mine"], table["smap"] = table["sm"], table["sm"] + 1e-6, table["sm"]
+    found = choose(join(*tables(table, tmp_path)), ("sm", "wp", "smap", "mine"), 10, "here")
+    assert found.products == ("sm", "smap", "mine")  # SMAP is what all others are held against
+    assert found.left_out == {"wp": "it equals Downscaled on every day, and is shown once"}
+    table.loc[3, "wp"] += 0.01
+    found = choose(join(*tables(table, tmp_path)), ("sm", "wp", "smap", "mine"), 10, "here")
+    assert found.left_out == {}
+
+
 def test_of_two_products_that_exclude_each_other_the_one_with_more_pairs_stays(
     table: pd.DataFrame, tmp_path: Path
 ) -> None:
