@@ -69,7 +69,7 @@ def _root(
 def _connect() -> str:
     """Connect to the engine of the settings; gives its name."""
     from gee.connection import connect
-    from pipeline.study import Settings
+    from pipeline.settings import Settings
 
     settings = Settings.load()
     return connect(settings.engine, settings.project, settings.credentials).engine
@@ -82,7 +82,7 @@ def init(
     as_json: Json = False,
 ) -> None:
     """Write a commented study file."""
-    from pipeline.study import write_template
+    from pipeline.templates import write_template
 
     write_template(path, example)
     if options.say(as_json, {"study": path}):
@@ -99,7 +99,7 @@ def doctor(
     from pipeline import terminal
     from pipeline.cloud.checkup import examine_account
     from pipeline.cloud.doctor import examine
-    from pipeline.study import Settings
+    from pipeline.settings import Settings
 
     settings = Settings.load()
     with of_gee(), terminal.progress() as report:
@@ -172,7 +172,7 @@ def picture(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Draw a day's fifteen predictors at 1 km and on the cells, or the map of the partitions."""
+    """Draw a day's predictors at 1 km and on the cells, or the map of the partitions."""
     with of_gee():
         from pipeline.cubes.exported import read_day, read_land
         from pipeline.figures import predictor_maps
@@ -245,7 +245,7 @@ def train(
         done = train_(table, read_by, model, report=report)
     if options.say(as_json, {"model": model, "scores": done.card.scores, "stacks": [
         one.model_dump() for one in done.card.stacks
-    ], "notes": done.notes}):  # fmt: skip
+    ], "choices": [one.model_dump() for one in done.card.choices], "notes": done.notes}):  # fmt: skip
         return
     terminal.show_scores(done.scores)
     terminal.show_rows("Stacks fitted on all samples: weight × trees", done.stack_rows())
@@ -268,6 +268,10 @@ def predict(
         Path | None,
         typer.Option(help="Predictors and SMAP of the cells around, to keep what SMAP knows of each day."),
     ] = None,
+    transfer: Annotated[
+        Path | None,
+        typer.Option(help="What transfer wrote, for how much of the model --cells keeps; all without it."),
+    ] = None,
     workdir: OptionalWork = None,
     scheduler: Annotated[
         str | None, typer.Option(help="Of a Dask cluster for the maps of --workdir: tcp://HOST:PORT.")
@@ -287,15 +291,37 @@ def predict(
 
     if table is None or out is None:
         raise ConfigError("give --model, --table and --out for a table, or --workdir for its maps")
+    if transfer is not None and cells is None:
+        raise ConfigError("--transfer tells how much of the model --cells keeps: give --cells too")
     [chosen] = options.paths(workdir, model=(model, "model"))
-    done = predict_(chosen, table, out, study_file=study, cells=cells)
-    if options.say(as_json, {"out": out, "rows": len(done.frame), "notes": done.notes}):
+    detail, told = _detail(chosen, study, transfer, workdir) if cells else (1.0, ())
+    done = predict_(chosen, table, out, study_file=study, cells=cells, detail=detail)
+    notes = (*done.notes, *told)
+    kept = {"detail": detail} if cells else {}
+    if options.say(as_json, {"out": out, "rows": len(done.frame), **kept, "notes": notes}):
         return
-    terminal.show_notes(done.notes)
+    terminal.show_notes(notes)
     terminal.show(
         f"{len(done.frame):,} rows predicted: {out}\n"
         f"next         gee-smap validate --predictions {out} --insitu FILE --out validation"
     )
+
+
+def _detail(
+    model: Path, study_file: Path | None, transfer: Path | None, workdir: Path | None
+) -> tuple[float, tuple[str, ...]]:
+    """The share of the model's detail that corrected points keep, and what to know of it."""
+    from models import store
+    from pipeline.learning.train import study_of
+    from pipeline.maps.detail import FILE, detail_of
+    from pipeline.study import Study
+
+    store.read_card(model)  # tells what is wrong with a folder that is none
+    if transfer is not None and not (transfer / FILE).is_file():
+        raise DataError(f"{transfer} holds no {FILE}: name a folder that gee-smap transfer wrote")
+    study = Study.load(study_file) if study_file else study_of(model)
+    found = detail_of(study, transfer or (WorkDir(workdir).transfer if workdir else None))
+    return found.value, tuple(found.notes(study))
 
 
 def _predict_maps(work: WorkDir, scheduler: str | None, workers: int | None, as_json: bool) -> None:

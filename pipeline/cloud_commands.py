@@ -142,6 +142,9 @@ def publish(
         str | None, typer.Option(help="projects/NAME/assets/...; None is the study's own.")
     ] = None,
     cog_backed: Annotated[bool, typer.Option(help="Leave the pixels in the bucket.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Submit and leave; publish again follows the tasks.")
+    ] = False,
     engine: Engine = None,
     as_json: Json = False,
 ) -> None:
@@ -150,7 +153,9 @@ def publish(
 
     work = options.opened(workdir)
     with options.cloud(engine) as cloud, terminal.progress() as report:
-        done = steps.publish_maps(work, cloud, report, collection=collection, cog_backed=cog_backed)
+        done = steps.publish_maps(
+            work, cloud, report, collection=collection, cog_backed=cog_backed, detach=detach
+        )
     if options.say(as_json, done.as_dict()):
         return
     terminal.show_rows(done.title(), done.rows())

@@ -134,7 +134,7 @@ def cloud(engine: str | None = None) -> Iterator[Cloud]:
     """The engine of the settings, with bucket and assets; inside, errors of ``gee`` become messages."""
     from pipeline.cloud.place import open_cloud
     from pipeline.errors import of_gee
-    from pipeline.study import Settings
+    from pipeline.settings import Settings
 
     with of_gee():
         yield open_cloud(Settings.load(), engine)
@@ -145,7 +145,7 @@ def engine_only(engine: str | None = None) -> Iterator[None]:
     """The engine of the settings for reading, without bucket and assets; inside, errors as of `cloud`."""
     from pipeline.cloud.place import open_engine
     from pipeline.errors import of_gee
-    from pipeline.study import Settings
+    from pipeline.settings import Settings
 
     with of_gee():
         open_engine(Settings.load(), engine)

@@ -24,6 +24,7 @@ from pyproj import Geod
 from shapely.geometry import box
 
 from gee import (
+    availability,
     catalog,
     cells,
     comparisons,
@@ -49,10 +50,10 @@ from pipeline.progress import Report
 from pipeline.study import Study
 from pipeline.work.manifest import Manifest, Task
 
-NEWEST_WITHIN = dt.timedelta(days=40)  # an archive that stops earlier before the last day read has a hole
+# An archive that stops earlier before the last day read has a hole. CHIRPS grows by whole months, each in the
+# third week of the next, so that it may be seven weeks behind.
+NEWEST_WITHIN = dt.timedelta(days=60)
 RADAR_REPEAT_DAYS = 12  # Sentinel-1's cycle: a place with a newer pass than that misses none
-SMAP_VERSIONS = {"008": catalog.SMAP, "007": catalog.SMAP_007}
-SMAP_BINS = {"morning": target.MORNING, "utc-06-09": target.PAPER_UTC}
 
 
 @dataclass(frozen=True)
@@ -187,8 +188,8 @@ def plan(study: Study, folder: Path, checkpoints: str | None, report: Report) ->
                 else cells.ease_cells(extent.bounds, raster)
             ),
             partitions=draft.partitions or _asked_partitions(study, draft.region, grid),
-            smap=SMAP_VERSIONS[recipe.smap],
-            smap_bin=SMAP_BINS[recipe.smap_bin],
+            smap=target.VERSIONS[recipe.smap],
+            smap_bin=target.BINS[recipe.smap_bin],
             bands=bands,
             checkpoints=checkpoints,
             simulated=simulated,
@@ -256,30 +257,28 @@ def _check_period(calendar: Calendar, recipe: Recipe, bands: Bands) -> None:
     """Whether the sources have the days that are read: optical ones in the margins too, SMAP's bins."""
     streams = bands.streams.values()
     reach = [calendar.padded(*predictors.margins(stream, recipe)) for stream in streams]
-    bins = calendar.padded(-SMAP_BINS[recipe.smap_bin].day_offset, 0)
+    bins = calendar.padded(-target.BINS[recipe.smap_bin].day_offset, 0)
     mistakes: list[str] = []
     with _gathered(mistakes):
-        catalog.check_available(
+        availability.check_available(
             [stream.source for stream in streams], min(one.start for one in reach), calendar.end
         )
     with _gathered(mistakes):
-        catalog.check_available([SMAP_VERSIONS[recipe.smap]], bins.start, bins.end)
+        availability.check_available([target.VERSIONS[recipe.smap]], bins.start, bins.end)
     if mistakes:
         raise ConfigError("\n".join(mistakes))
 
 
 def _check_latitudes(bounds: Bounds, bands: Bands, recipe: Recipe) -> None:
-    """Whether the sources of what goes beyond the paper reach over a region; others mask what they lack."""
+    """Whether the sources that end at a latitude reach over a region: beyond it they mask and say nothing."""
     _, south, _, north = bounds
-    own = Bands().sources(recipe)
-    sources = [
-        *(stream.source for name, stream in bands.streams.items() if name not in predictors.STREAMS),
-        *(source for source in bands.sources(recipe) if source not in own),
-    ]
-    catalog.check_latitudes(
-        sources, south, north,
-        f"Leave {', '.join(sorted(bands.further))} out of predictors.use, or keep the region within.",
-    )  # fmt: skip
+    remedies = {
+        source: f"leave {', '.join(sorted(names))} out of the predictors"
+        for source, names in bands.beyond.items()
+    }
+    if recipe.elevation == "srtm":
+        remedies[catalog.SRTM] = 'set elevation = "glo30" in [preparation]'
+    availability.check_latitudes(remedies, south, north)
 
 
 def _region(where: studies.Region, folder: Path) -> Region:
@@ -430,7 +429,7 @@ def _another_orbit(name: str, recipe: Recipe) -> str:
 
 def smap_raster(recipe: Recipe) -> tuple[GeoBox, bool]:
     """The grid of the SMAP asset as the engine has it, and whether it is simulated."""
-    told = asked(ee.Image(SMAP_VERSIONS[recipe.smap].collection().first()).select(["sm_surface"]))
+    told = asked(ee.Image(target.VERSIONS[recipe.smap].collection().first()).select(["sm_surface"]))
     [band] = told["bands"]
     width, height = band["dimensions"]
     raster = GeoBox((height, width), Affine(*band["crs_transform"]), band["crs"])
@@ -442,20 +441,20 @@ def _source_ids(recipe: Recipe, bands: Bands) -> dict[str, str]:
     soils = {"soilgrids": catalog.SOILGRIDS, "openlandmap": catalog.OPENLANDMAP}.get(recipe.soil)
     sources = [
         *(stream.source for stream in bands.streams.values()), *bands.sources(recipe),
-        *(soils or {}).values(), SMAP_VERSIONS[recipe.smap],
+        *(soils or {}).values(), target.VERSIONS[recipe.smap],
     ]  # fmt: skip
     own = {} if soils else {"soil": recipe.soil}
     return {source.name: source.id for source in sources} | own
 
 
 def _check_smap(calendar: Calendar, recipe: Recipe) -> None:
-    counts = asked(target.smap_counts(calendar, SMAP_VERSIONS[recipe.smap], SMAP_BINS[recipe.smap_bin]))
+    counts = asked(target.smap_counts(calendar, target.VERSIONS[recipe.smap], target.BINS[recipe.smap_bin]))
     wrong = [f"{day} has {count}" for day, count in zip(calendar.days, counts, strict=True) if count != 1]
     if wrong:
         more = f" and {len(wrong) - 10} days more do not" if len(wrong) > 10 else ""
         raise DataError(
-            f"{SMAP_VERSIONS[recipe.smap].id} should hold exactly one image in the bin "
-            f"{SMAP_BINS[recipe.smap_bin].label}, but {', '.join(wrong[:10])}{more}: choose another "
+            f"{target.VERSIONS[recipe.smap].id} should hold exactly one image in the bin "
+            f"{target.BINS[recipe.smap_bin].label}, but {', '.join(wrong[:10])}{more}: choose another "
             "period or bin."
         )
 

@@ -12,12 +12,12 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from gee.target import BINS
 from models import store
 from models.store import ModelCard
 from pipeline import steps
@@ -30,7 +30,6 @@ from pipeline.learning.explain import explain_model
 from pipeline.learning.train import train
 from pipeline.maps.mapping import predict_maps
 from pipeline.pages.map_page import MapPage, write_map
-from pipeline.planning import SMAP_BINS
 from pipeline.progress import Report, within
 from pipeline.reporting.page import ReportPage
 from pipeline.reporting.report import write_report
@@ -41,13 +40,13 @@ from pipeline.scores.transfer import transfer
 from pipeline.scores.truth import FieldScore
 from pipeline.scores.validated import RECORD
 from pipeline.study import Study
+from pipeline.templates import EMBEDDED, text_of
 from pipeline.work.ledger import Ledger
 from pipeline.work.manifest import Manifest
 from pipeline.work.stages import Stages, digest
 from pipeline.work.staging import whole
 from pipeline.work.workdir import WorkDir
 
-EXAMPLE = "example.toml"
 Made = tuple[bool, str]
 """Whether a stage had to do anything, and what came of it in a line."""
 
@@ -134,8 +133,8 @@ def begin(work: WorkDir, study_file: Path | None) -> Study:
     if study_file is None and there is not None:
         return there
     if study_file is None:
-        text, folder = (resources.files("pipeline") / "templates" / EXAMPLE).read_text("utf-8"), None
-        wanted = Study.parse(text, Path(EXAMPLE))
+        text, folder = text_of(EMBEDDED), None
+        wanted = Study.parse(text, Path(EMBEDDED))
     else:
         wanted, folder = Study.load(study_file), study_file.parent
         text = study_file.read_text("utf-8")
@@ -285,7 +284,7 @@ class _Chain:
         inputs = digest(given, maps)
         try:
             if not self.stages.done("validate", inputs, work.validation / RECORD):
-                window = Window.of_bin(SMAP_BINS[self.study.preparation.smap_bin])
+                window = Window.of_bin(BINS[self.study.preparation.smap_bin])
                 found = of_maps(work, given, Reading(window), Asked(rain=True), within(report, 0.3, 1))
                 self.notes += found.notes
                 self.stages.record("validate", inputs)

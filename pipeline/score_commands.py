@@ -70,10 +70,10 @@ def validate(
     as_json: Json = False,
 ) -> None:
     """Score predictions, maps or a shared collection at stations, beside SMAP on the same pairs."""
+    from gee.target import BINS
     from pipeline import terminal
     from pipeline.insitu.daily import Reading
     from pipeline.insitu.matching import Window
-    from pipeline.planning import SMAP_BINS
     from pipeline.products.assets import AssetProduct
     from pipeline.products.named import named
     from pipeline.reporting.scores_page import write_scores_page
@@ -92,7 +92,7 @@ def validate(
         rain, tuple(triplet.split(",")) if triplet else None, tuple(independent or ()), minimum_pairs,
         confidence,
     )  # fmt: skip
-    bins = SMAP_BINS[Study.load(work.study).preparation.smap_bin if work else "morning"]
+    bins = BINS[Study.load(work.study).preparation.smap_bin if work else "morning"]
     how = Reading(
         Window.of_bin(bins, window, window_method), depth, tuple(flags.split(",")), timezone, bulk_density,
         unit,
@@ -186,24 +186,35 @@ def transfer(
     out: Annotated[Path | None, typer.Option(help="Folder to write.")] = None,
     workdir: OptionalWork = None,
     factor: Annotated[
-        int, typer.Option(min=2, max=10, help="Cells joined along a side; 4 makes SMAP's 36 km of its 9 km.")
-    ] = 4,
+        int | None,
+        typer.Option(
+            min=2, max=10, help="Cells joined along a side; the study's, or 4: 36 km of SMAP's 9 km."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Test downscaling one scale up: train on coarser cells, predict SMAP's own, hold them against SMAP."""
     from pipeline import terminal
+    from pipeline.maps.detail import detail_of
+    from pipeline.scores.coarser import SMAP_FACTOR
     from pipeline.scores.transfer import transfer as transfer_
+    from pipeline.study import Study
 
     table, read_by, folder = options.paths(
         workdir, samples=(samples, "samples"), study=(study, "study"), out=(out, "transfer")
     )
+    asked = Study.load(read_by)
+    chosen = factor or (asked.splits.transfer if asked.splits.transfer > 1 else SMAP_FACTOR)
     with terminal.progress() as report:
-        done = transfer_(table, read_by, folder, factor=factor, report=report)
+        done = transfer_(table, read_by, folder, factor=chosen, report=report)
     if options.say(as_json, done.as_dict()):
         return
+    kept = detail_of(asked, folder).notes(asked) if asked.maps.conserve else ()
     terminal.show_rows("Products against SMAP's own cells, m³/m³", done.rows())
-    terminal.show_notes(done.notes)
+    terminal.show_notes((*done.notes, *kept))
     terminal.show(f"table and figure  {folder}")
+    if workdir is not None and out is None:
+        terminal.show(f"next              gee-smap predict --workdir {workdir}")
 
 
 @app.command(epilog="Example: gee-smap explain --model model --samples cells.parquet --out explanation")

@@ -230,13 +230,19 @@ def _missing(names: Mapping[str, Collection[str]], work: WorkDir, ledger: Ledger
 
 
 def publish_maps(
-    work: WorkDir, cloud: Cloud, report: Report, *, collection: str | None = None, cog_backed: bool = False
+    work: WorkDir,
+    cloud: Cloud,
+    report: Report,
+    *,
+    collection: str | None = None,
+    cog_backed: bool = False,
+    detach: bool = False,
 ) -> Published:
     """Publish the maps of a work directory; see ``pipeline.publishing.publish``."""
     study = Study.load(work.study)
     return publish(
         work, collection or cloud.collection(study.name), cloud.bucket, slug(study.name), report,
-        cog_backed=cog_backed,
+        cog_backed=cog_backed, detach=detach,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The study: one TOML file that says what is mapped, when, and how it is learned; and the machine's settings.
+"""The study: one TOML file that says what is mapped, when, and how it is learned.
 
 A study is read once, at the edge, so that everything behind it works with checked values; a file with
 three mistakes reports three mistakes. Defaults are the decisions taken where Xu et al. 2024 is silent or
@@ -12,9 +12,8 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
-from importlib import resources
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import (
     BaseModel,
@@ -26,14 +25,12 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gee.recipe import ASSET, PAPER, Recipe
 from models.splits import BLOCK_KM, GAP_DAYS, MINIMUM_SAMPLES, N_FOLDS, TEST_SHARE, standard_splits
 from pipeline.columns import KNOWN, LAND_COVER, SETS, Column, mistakes
 from pipeline.errors import ConfigError
 from pipeline.mistakes import described, nearest
-from pipeline.work.staging import whole
 
 SPLITS = tuple(split.name for split in standard_splits())
 PRESETS: dict[str, dict[str, dict[str, object]]] = {
@@ -41,15 +38,16 @@ PRESETS: dict[str, dict[str, dict[str, object]]] = {
     "paper": {
         "preparation": PAPER.model_dump(exclude_defaults=True),
         "predictors": {"set": "paper", "land_cover": "one-hot"},
-        "splits": {"names": ["random"]},
-        "partitions": {"blend_km": 0},
-        "maps": {"conserve": False, "intervals": False, "applicability": False},
+        "splits": {"names": ["random"], "transfer": 0},
+        "partitions": {"use": "always", "blend_km": 0},
+        "maps": {"conserve": False, "detail": 1.0, "intervals": False, "applicability": False},
     },
 }
 """What a preset sets where the study itself says nothing."""
+MEASURED: Literal["measured"] = "measured"
 RESERVED = (
     "cell", "station", "lon", "lat", "date", "partition", "sm", "sm_model", "sm_lower", "sm_upper", "di",
-    "aoa", "wp", "xgboost", "lightgbm", "catboost", *LAND_COVER,
+    "aoa", "corrected", "wp", "xgboost", "lightgbm", "catboost", *LAND_COVER,
 )  # fmt: skip
 """Names in a samples table that are neither extra predictors nor carried columns."""
 
@@ -134,6 +132,11 @@ class Partitions(Section):
     )
     name_property: str | None = Field(
         default=None, description="the property of a polygon that holds the partition's name"
+    )
+    use: Literal["where_better", "always"] = Field(
+        default="where_better",
+        description="where_better (a partition has a model of its own unless held-out land shows the one "
+        "without partitions to be better there) or always",
     )
     # Of the example's stacks a hard border steps 1.8 times as far as the land beside it (1.2 to 2.4: a seam);
     # blended over 2 km 0.9 times (0.7 to 1.2), over 4 km 0.9, over 10 km 0.8: smoother than the land.
@@ -312,11 +315,11 @@ class Splits(Section):
         description="true or false, whether a run scores the splits without date and without place too",
     )
     transfer: int = Field(
-        default=0,
+        default=2,
         ge=0,
         le=10,
         description="a whole number from 0 to 10, how many cells are joined along a side where a run tests "
-        "downscaling one scale up (4 makes SMAP's 36 km of its 9 km); 0 and 1 leave it out",
+        "downscaling one scale up (2 makes 18 km of SMAP's 9 km, 4 its 36 km); 0 and 1 leave it out",
     )
 
     @field_validator("names")
@@ -335,6 +338,11 @@ class Maps(Section):
         default=True,
         description="true or false, whether the mean of a map over a cell of SMAP is SMAP's value",
     )
+    detail: Literal["measured"] | float = Field(
+        default=MEASURED,
+        description="measured (by the scale-transfer test, all where there is none) or a number from 0 to 1, "
+        "the share that corrected maps show of what the model tells within SMAP's cells",
+    )
     intervals: bool = Field(
         default=True, description="true or false, whether the maps have 90 % intervals (sm_lower, sm_upper)"
     )
@@ -343,6 +351,15 @@ class Maps(Section):
         description="true or false, whether the maps say how far each pixel is from what training saw (di, "
         "aoa)",
     )
+
+    @field_validator("detail", mode="before")
+    @classmethod
+    def _share(cls, detail: object, info: ValidationInfo) -> object:
+        number = isinstance(detail, int | float) and not isinstance(detail, bool) and 0 <= detail <= 1
+        if detail != MEASURED and not number:
+            allowed = cls.model_fields[str(info.field_name)].description
+            raise ValueError(f"got {detail!r}; allowed: {allowed}")
+        return detail if detail == MEASURED else abs(float(detail))  # type: ignore[arg-type]
 
 
 class Study(Section):
@@ -449,78 +466,6 @@ class Study(Section):
             self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False
         )
         return hashlib.sha256(content.encode()).hexdigest()
-
-
-class Settings(BaseSettings):
-    """What belongs to the machine and the account: from the environment, then ``.env`` in this folder."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="GEE_SMAP_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
-    )
-    credentials_variable: ClassVar[str] = "GOOGLE_APPLICATION_CREDENTIALS"
-
-    project: str | None = Field(default=None, description="Google Cloud project registered for Earth Engine")
-    bucket: str | None = Field(default=None, description="Cloud Storage bucket, its name without gs://")
-    assets: str | None = Field(
-        default=None, description="Earth Engine folder for results, projects/NAME/assets/..."
-    )
-    engine: Literal["google", "local"] = Field(default="local", description="google or local")
-    credentials: Path | None = Field(
-        default=None,
-        validation_alias=credentials_variable,
-        repr=False,
-        description="path of a service account's key",
-    )
-
-    @classmethod
-    def load(cls) -> Settings:
-        """Read the settings.
-
-        Raises:
-            ConfigError: a variable has a value that is not allowed, or ``.env`` cannot be read.
-        """
-        try:
-            return cls()
-        except ValidationError as error:
-            lines = []
-            for details in error.errors():
-                name = str(details["loc"][0])
-                allowed = cls.model_fields[name].description
-                lines.append(f"GEE_SMAP_{name.upper()} is {details['input']!r}; allowed: {allowed}")
-            raise ConfigError("\n".join(f"environment or .env: {line}" for line in lines)) from error
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f".env: the file cannot be read: {error}") from error
-
-
-TEMPLATES = resources.files("pipeline") / "templates"
-EXAMPLES = ("anhui-2019",)
-
-
-def write_template(path: Path, example: str | None = None, *, overwrite: bool = False) -> None:
-    """Write a commented study file, whole or not at all.
-
-    Args:
-        path: the file to write; its folder must exist.
-        example: one of ``EXAMPLES``, or None for a study to fill in.
-        overwrite: replace a file that is already there.
-
-    Raises:
-        ConfigError: no such example, the file is already there, or it cannot be written.
-    """
-    if example is not None and example not in EXAMPLES:
-        raise ConfigError(
-            f"no example {example!r}{nearest(example, EXAMPLES)}; allowed: {', '.join(EXAMPLES)}"
-        )
-    if path.exists() and not overwrite:
-        raise ConfigError(f"{path} is already there and stays as it is; name another file")
-    text = (TEMPLATES / f"{example or 'study'}.toml").read_text(encoding="utf-8")
-    try:
-        with whole(path) as beside:
-            beside.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be written: {error.strerror}; name a file in a folder you own"
-        ) from error
 
 
 def _hidden(error: ValidationError, columns: Mapping[str, object]) -> list[ErrorDetails]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import ee
 
-from gee import predictors
+from gee import predictors, target
 from gee.timeseries import Calendar
 from pipeline import planning, steps
 from pipeline.cloud.asking import asked
@@ -158,8 +158,8 @@ def _newest(manifest: Manifest, study: Study) -> dt.date:
         name: predictors.scenes(stream, since, recipe, grid).aggregate_max("system:time_start")
         for name, stream in streams.items()
     }
-    window = planning.SMAP_BINS[recipe.smap_bin]
-    smap = planning.SMAP_VERSIONS[recipe.smap].collection().filterDate(since.start.isoformat(), NEVER)
+    window = target.BINS[recipe.smap_bin]
+    smap = target.VERSIONS[recipe.smap].collection().filterDate(since.start.isoformat(), NEVER)
     told = asked(ee.Dictionary({**times, SMAP: smap.aggregate_max("system:time_start")}))
     # Of a day's SMAP the bin may lie in the day before; the day of the newest image may lack some.
     after = {name: stream.source.cadence_days - 1 for name, stream in streams.items()}

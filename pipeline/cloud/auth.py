@@ -15,7 +15,7 @@ from google.auth.exceptions import GoogleAuthError
 
 from gee.connection import GOOGLE, connect
 from pipeline.errors import AuthError, ConfigError, of_gee
-from pipeline.study import Settings
+from pipeline.settings import Settings
 
 PREFIX = "GEE_SMAP_"
 

@@ -28,7 +28,7 @@ from pipeline.cloud.refusals import Refusal, Verdict
 from pipeline.cloud.storage import Bucket, open_bucket
 from pipeline.errors import GeeSmapError
 from pipeline.progress import Report
-from pipeline.study import Settings
+from pipeline.settings import Settings
 
 READABLE_REGION = "US-CENTRAL1"
 READABLE_LOCATIONS = ("US", "NAM4", READABLE_REGION)

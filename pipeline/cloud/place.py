@@ -16,7 +16,7 @@ from gee.connection import LOCAL, Connection, connect
 from pipeline.cloud.asking import answered
 from pipeline.cloud.storage import Bucket, open_bucket
 from pipeline.errors import ConfigError, GeeSmapError, of_gee
-from pipeline.study import Settings
+from pipeline.settings import Settings
 
 LOCAL_BUCKET = "gee-smap"
 LOCAL_FOLDER = "gee-smap"

@@ -25,10 +25,9 @@ from pyproj import Transformer
 from gee import grids
 from gee.catalog import WGS84
 from gee.cells import valid_names
-from gee.exports import KEY_DIGITS, MONTHLY, SIMULATED, band_name
+from gee.exports import KEY_DIGITS, MONTHLY, SIMULATED, band_name, bands_in
 from gee.landcover import FRACTIONS
 from gee.partitions import BAND as PARTITION
-from gee.predictors import DYNAMIC, PAPER, STATIC
 from pipeline.cubes import mosaics
 from pipeline.cubes.mosaics import Mosaic
 from pipeline.errors import DataError
@@ -119,8 +118,9 @@ def read_land(folder: Path) -> Land:
     """
     image, table = _files(folder, {"static": ".tif", "cells-static": ".csv"})
     mosaic = mosaics.assemble(image)
-    fine = _bands(mosaic, (*STATIC, PARTITION, REGION))
-    cells, simulated = _cells(table[0], PAPER.still, texts=(PARTITION,))
+    bands = bands_in(mosaic.bands)
+    fine = _bands(mosaic, (*bands.static, PARTITION, REGION))
+    cells, simulated = _cells(table[0], bands.still, texts=(PARTITION,))
     shares = cells[list(FRACTIONS)].to_numpy()
     cells["lc"] = np.where(np.isnan(shares).any(axis=1), np.nan, np.argmax(shares, axis=1))
     return Land(mosaic.grid, fine, np.nan_to_num(fine[REGION]) > 0, cells, simulated)
@@ -143,15 +143,16 @@ def read_day(folder: Path, date: dt.date) -> Day:
     *_, image, table = _files(folder, wanted)
     land = read_land(folder)
     mosaic = mosaics.assemble(image)
-    stack = _bands(mosaic, [band_name(band, date) for band in DYNAMIC], date)
+    names = bands_in(mosaic.bands).dynamic
+    stack = _bands(mosaic, [band_name(band, date) for band in names], date)
     if mosaic.grid != land.grid:
         raise DataError(
             f"{image[0]} does not lie on the grid of the static image: keep the files of one study."
         )
-    cells, simulated = _cells(table[0], (*DYNAMIC, *valid_names(DYNAMIC)), date=date)
+    cells, simulated = _cells(table[0], (*names, *valid_names(names)), date=date)
     if set(cells.index) != set(land.cells.index):
         raise DataError(f"{table[0]} has other cells than the static table: keep the files of one study.")
-    fine = {band: stack[band_name(band, date)] for band in DYNAMIC}
+    fine = {band: stack[band_name(band, date)] for band in names}
     return Day(date, land, fine, cells.loc[land.cells.index], simulated or land.simulated)
 
 

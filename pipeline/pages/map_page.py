@@ -12,9 +12,7 @@ import html
 import json
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -36,9 +34,8 @@ from pipeline.pages import map_data
 from pipeline.pages.map_data import Coarse, Codes, Ground, Stations, cuts, encoded
 from pipeline.progress import Report
 from pipeline.work.manifest import Manifest
-from pipeline.work.processes import Owner, Witness
 from pipeline.work.stages import digest
-from pipeline.work.staging import whole, write_json
+from pipeline.work.staging import hidden, remove_left, whole, write_json
 
 PAGE, RECORD = "map.html", "map.json"
 EMBED_BYTES = 16_000_000  # of blocks in the page; a phone opens it, and mail may carry it
@@ -46,7 +43,6 @@ TICK = 0.05  # m³/m³, between ticks and at the ends of the colours
 TAIL = 1.0  # percent of the values at either end that may lie beyond the colours
 LATTICE_PIXELS = 16  # between the places whose longitude and latitude the page knows; within 5 m between
 KEY_DIGITS = 8  # in the name of the folder beside the page
-OWNER = "owner"  # in a folder that a run works in: which process that is
 _BESIDE = re.compile(rf"map-data-[0-9a-f]{{{KEY_DIGITS}}}")
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+)\.js";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=const |function |async function |class )", re.MULTILINE)
@@ -157,31 +153,19 @@ def write_map(
         DataError: an input is missing, broken, or of another study; or ``out`` cannot be written.
     """
     report("map: comparing", 0.0)
-    _remove_left(out)
+    remove_left(out)
     key = _key(prediction, cube, manifest, smap, stations, embed_bytes)
     if (found := _found(out, key)) is not None:
         report("map: there already", 1.0)
         return found
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".partial-", dir=out, ignore_cleanup_errors=True) as scratch:
-            (Path(scratch) / OWNER).write_text(str(Owner.current()), encoding="utf-8")
-            study = _read(prediction, cube, manifest, smap, stations, Path(scratch), report)
-            return _write(study, out, Path(scratch), key, embed_bytes, report)
+        with hidden(out) as scratch:
+            study = _read(prediction, cube, manifest, smap, stations, scratch, report)
+            return _write(study, out, scratch, key, embed_bytes, report)
     except OSError as error:
         raise DataError(
             f"{out}: cannot be written ({error.strerror or error}); choose another output folder"
         ) from error
-
-
-def _remove_left(out: Path) -> None:
-    """Remove what runs that were killed have left, which is as large as the prediction."""
-    for folder in out.glob(".partial-*"):
-        path = folder / OWNER
-        with suppress(OSError, ValueError):
-            if Witness().alive(str(path), Owner.parse(path.read_text(encoding="utf-8"))):
-                continue
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def page_script() -> str:

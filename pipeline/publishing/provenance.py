@@ -29,17 +29,15 @@ from rasterio.windows import Window
 from gee import grids, target
 from gee.assets import Property
 from gee.exports import NODATA, SIMULATED
-from gee.target import SmapBin
+from gee.target import BINS, SmapBin
 from models import store
-from models.partitioned import OVERALL, STACK
+from models.partitioned import OVERALL, STACK, WP
 from models.store import ModelCard
 from pipeline.cubes.layout import COMPLETE
 from pipeline.errors import DataError
-from pipeline.maps.bands import MEANINGS, SM, bands_of
-from pipeline.maps.blocks import model_hash
+from pipeline.maps.bands import DETAIL, MEANINGS, SM, bands_of
 from pipeline.maps.day_images import image_path
 from pipeline.maps.prediction_store import attributes_of
-from pipeline.planning import SMAP_BINS
 from pipeline.progress import Report
 from pipeline.study import Study
 from pipeline.work.manifest import Manifest
@@ -48,6 +46,7 @@ from pipeline.work.workdir import WorkDir
 PROVISIONAL = "provisional"  # 1 where images that fill the day's gaps were not there yet
 SHA256 = "content_sha256"  # of pixels and grid
 SCORES = ("r", "rmse")
+WP_PARTITIONS = "wp_partitions"  # those that the stack without partition predicts, as it is better there
 PROBE = 256  # pixels; side of the part that is read back
 
 
@@ -107,14 +106,14 @@ class Provenance:
 
     Attributes:
         manifest: of the plan.
-        model_hash: of the model that predicted them.
-        card: of that model.
+        card: of the model that predicted them.
+        detail: share of the model's detail within SMAP's cells that they show; None where it is not said.
         window: which part of a day they stand for.
     """
 
     manifest: Manifest
-    model_hash: str
     card: ModelCard
+    detail: float | None
     window: SmapBin
 
     @classmethod
@@ -132,14 +131,13 @@ class Provenance:
         if told is None or told.get(COMPLETE) != 1:
             raise DataError(f"{work.prediction} is not there, or not whole: gee-smap predict makes it")
         card = store.read_card(work.model)
-        model = model_hash(work.model)
-        for what, is_, was in (("study", manifest.study_hash, "study_hash"), ("model", model, "model_hash")):
-            if told.get(was) != is_:
+        for what, held in (("study", manifest.study_hash), ("model", card.sha256)):
+            if told.get(f"{what}_hash") != held:
                 raise DataError(
                     f"{work.prediction} is of another {what} than {work.root} has now: gee-smap predict "
                     "makes it anew"
                 )
-        return cls(manifest, model, card, SMAP_BINS[study.preparation.smap_bin])
+        return cls(manifest, card, told.get(DETAIL), BINS[study.preparation.smap_bin])
 
     @property
     def simulated(self) -> bool:
@@ -154,19 +152,22 @@ class Provenance:
             "study": self.manifest.study,
             "study_hash": self.manifest.study_hash,
             "preset": self.manifest.preset,
-            "model_hash": self.model_hash,
+            "model_hash": self.card.sha256,
             "gee_smap": version("gee-smap"),
             SIMULATED: int(self.simulated),
             "units": self.card.target_unit,
             "smap_bin": self.window.label,
             **sources,
+            **({} if self.detail is None else {DETAIL: self.detail}),
+            **({WP_PARTITIONS: ", ".join(self.card.by_wp)} if self.card.by_wp else {}),
             **dict(self._scores()),
         }
 
     def _scores(self) -> Iterator[tuple[str, Property]]:
-        """R and RMSE of the stack under each split in which they are defined."""
+        """R and RMSE under each split in which they are defined, of stacks by partition or of WP alone."""
+        scored = STACK if len(self.card.stacks) > 1 else WP
         for row in self.card.scores:
-            if row.get("partition") == OVERALL and row.get("model") == STACK:
+            if row.get("partition") == OVERALL and row.get("model") == scored:
                 for metric in SCORES:
                     value = row.get(metric)
                     if value is not None and np.isfinite(float(value)):

@@ -22,7 +22,7 @@ from pipeline.cloud.refusals import Patience, Refusal
 from pipeline.cloud.storage import Bucket
 from pipeline.errors import ConfigError, EngineError, GeeSmapError, QuotaError
 from pipeline.progress import Report
-from pipeline.publishing.day_assets import Asking, DayAsset, Making, Outcome, differing, stale
+from pipeline.publishing.day_assets import PENDING, Asking, DayAsset, Making, Outcome, differing, stale
 from pipeline.publishing.provenance import DayFile, Provenance, object_name, read_files
 from pipeline.work.ledger import Ledger, ObjectRow
 from pipeline.work.workdir import WorkDir
@@ -57,6 +57,11 @@ class Published:
     simulated: bool
     code: tuple[str, str]
 
+    @property
+    def pending(self) -> int:
+        """Images that are still to be made, by the engine or by a later call."""
+        return sum(outcome in PENDING for outcome in self.outcomes.values())
+
     def title(self) -> str:
         """The outcome in a line."""
         counts = Counter(self.outcomes.values())
@@ -71,6 +76,11 @@ class Published:
         """What to know of it, and what to type next."""
         if set(self.outcomes.values()) == {"unchanged"}:
             yield "Every image was as it should be: nothing was published anew."
+        if self.pending:
+            yield (
+                f"{self.pending} images are not there yet: gee-smap publish starts those that wait, follows "
+                "the others, and looks whether they are what was sent."
+            )
         if self.adopted:
             yield f"{self.adopted} images were in the making already, and were not started again."
         if self.others:
@@ -88,7 +98,8 @@ class Published:
     def as_dict(self) -> dict[str, Any]:
         """For machines."""
         return {
-            "collection": self.collection, "images": dict(self.outcomes), "adopted": self.adopted,
+            "collection": self.collection, "images": dict(self.outcomes), "pending": self.pending,
+            "adopted": self.adopted,
             "others": list(self.others), "objects": list(self.objects), "stored_in": self.stored_in,
             "simulated": self.simulated, "code": list(self.code),
         }  # fmt: skip
@@ -102,6 +113,7 @@ def publish(
     report: Report,
     *,
     cog_backed: bool = False,
+    detach: bool = False,
     days: Collection[dt.date] | None = None,
     patience: Patience | None = None,
 ) -> Published:
@@ -115,11 +127,13 @@ def publish(
         report: told what is being done and the share of the whole that is done.
         cog_backed: leave the pixels in the bucket, which must be in a region of Earth Engine's and is then
             needed as long as the collection.
+        detach: return once the tasks that Earth Engine takes are submitted; a later call follows them.
         days: which images; None is all. Other images of the collection stay.
         patience: how often to ask.
 
     Raises:
-        ConfigError: the name cannot be, or belongs to something else.
+        ConfigError: the name cannot be, or belongs to something else; or ``cog_backed``, which has no tasks,
+            with ``detach``.
         DataError: images are missing or broken, or a stage before has not been run.
         ModelFileError: the model folder cannot be used.
         AuthError: credentials have expired, or lack a right.
@@ -132,12 +146,14 @@ def publish(
             f"{collection!r} cannot be the name of a collection: give projects/NAME/assets/.../NAME, of "
             "letters, digits, - and _."
         )
+    if detach and cog_backed:
+        raise ConfigError("--detach leaves tasks to the engine, and --cog-backed has none: give one of them.")
     provenance = Provenance.of(work)
     files = read_files(work, provenance.manifest, days, lambda what, share: report(what, share * _READ))
     with Ledger(work.ledger) as ledger:
         publication = _Publication(
             collection, bucket, f"{prefix.strip('/')}/{FOLDER}", report, ledger, patience or Patience(),
-            provenance, cog_backed,
+            provenance, cog_backed, detach,
         )  # fmt: skip
         return publication.run(files)
 
@@ -154,6 +170,7 @@ class _Publication:
     patience: Patience
     provenance: Provenance
     cog_backed: bool
+    detach: bool
     share: float = _READ
     asking: Asking = field(init=False)
 
@@ -186,7 +203,8 @@ class _Publication:
         # What stays in the bucket is bound to the object as it was.
         missing += [day for day in days if self.cog_backed and day.object in moved and day not in missing]
         if missing:
-            (making.register if self.cog_backed else making.ingest)(missing)
+            make = making.register if self.cog_backed else making.submit if self.detach else making.ingest
+            make(missing)
         if making.failed:
             listed = "\n".join(f"{day.file.index}: {day.error}" for day in making.failed)
             raise EngineError(

@@ -252,7 +252,7 @@ def apply(sharing: Sharing, work: WorkDir, report: Report = lambda what, share: 
         ConfigError: Earth Engine does not take somebody.
         DataError: the record cannot be written; then nothing was changed.
         AuthError: the account in use may not share.
-        EngineError: the rights have changed since the plan, or Earth Engine does not answer.
+        EngineError: the rights have changed since the plan, are not set on all images, or nobody answers.
     """
     code = assets.opening(sharing.collection)
     if not sharing.change:
@@ -268,9 +268,13 @@ def apply(sharing: Sharing, work: WorkDir, report: Report = lambda what, share: 
         _write(work, before)
         raise
     report("images", 0.6)
-    images = _asked(lambda: assets.images(sharing.collection), sharing.collection)
-    names = sorted(held.name for held in images.values())
-    changed = _asked(lambda: assets.share_images(names, sharing.change), sharing.collection, sharing.change)
+    name, change = sharing.collection, sharing.change
+    names = sorted(held.name for held in _asked(lambda: assets.images(name), name).values())
+    try:
+        changed = _asked(lambda: assets.share_images(names, change), name, change)
+    except GeeSmapError as error:
+        told = f"The rights on {name} itself are changed, those on some of its images are not"
+        raise EngineError(f"{error}\n{told}: make the opposite change, then this one again.") from error
     report("images", 1.0)
     return Shared(sharing, after, changed, code)
 

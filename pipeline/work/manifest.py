@@ -6,7 +6,6 @@ The expressions themselves are left out; each task's name ends in a hash of its 
 from __future__ import annotations
 
 import datetime as dt
-import re
 from pathlib import Path
 from typing import Literal
 
@@ -14,13 +13,12 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gee.exports import Product
+from gee.exports import Product, bands_in
 from gee.predictors import Bands
 from pipeline.errors import DataError
 from pipeline.work.staging import whole
 
 SCHEMA = 1
-_DAY = re.compile(r"_\d{8}$")  # at the end of a band's name
 
 
 class _Frozen(BaseModel):
@@ -122,7 +120,7 @@ class Manifest(_Frozen):
     @property
     def bands(self) -> Bands:
         """The predictors that are exported, by the columns of the tasks."""
-        return Bands.of({_DAY.sub("", name).lower() for task in self.tasks for name in task.columns})
+        return bands_in(name for task in self.tasks for name in task.columns)
 
     @property
     def grid(self) -> GeoBox:

@@ -2,7 +2,7 @@
 
 A run that stops half way must leave neither half a figure nor a table beside the figures of another run;
 so files are written in a hidden folder and renamed at the end, while there is no record. What is being
-written bears the number of its process, so that the next one can remove what a killed one has left.
+written bears the machine and number of its process, so that the next one removes what a killed one has left.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import glob
 import json
 import math
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -27,11 +28,32 @@ Result = TypeVar("Result")
 _PARTIAL = ".partial-"
 
 
+def remove_left(out: Path) -> None:
+    """Remove the hidden folders that processes of this machine which are no more have left in ``out``."""
+    for left in out.glob(f"{_PARTIAL}*"):
+        host, _, pid = left.name.removeprefix(_PARTIAL).rpartition("-")[0].rpartition("-")
+        if host == platform.node() and _ended(pid):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def hidden(out: Path) -> Iterator[Path]:
+    """A hidden folder to write in, which goes with the block; it stands inside ``out``, which is made.
+
+    Only there is the file system surely the same, as renaming needs. An ``OSError`` passes through.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    remove_left(out)
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PARTIAL}{platform.node()}-{os.getpid()}-", dir=out))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @contextmanager
 def staged(out: Path, record: str, earlier: Iterable[str]) -> Iterator[Path]:
     """A hidden folder to write in; where the block ends without an error, its files are moved into ``out``.
-
-    It stands inside ``out`` because only there is the file system surely the same, as renaming needs.
 
     Args:
         out: made, with its parents, before the block begins.
@@ -41,27 +63,19 @@ def staged(out: Path, record: str, earlier: Iterable[str]) -> Iterator[Path]:
     Raises:
         DataError: ``out`` cannot be written.
     """
-    folder = None
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        for left in out.glob(f"{_PARTIAL}*"):
-            if _ended(left.name.removeprefix(_PARTIAL).partition("-")[0]):
-                shutil.rmtree(left, ignore_errors=True)
-        folder = Path(tempfile.mkdtemp(prefix=f"{_PARTIAL}{os.getpid()}-", dir=out))
-        yield folder
-        names = {path.name for path in folder.iterdir()}
-        (out / record).unlink(missing_ok=True)
-        for name in set(earlier) - names:
-            (out / name).unlink(missing_ok=True)
-        for name in [*sorted(names - {record}), record]:
-            (folder / name).replace(out / name)
+        with hidden(out) as folder:
+            yield folder
+            names = {path.name for path in folder.iterdir()}
+            (out / record).unlink(missing_ok=True)
+            for name in set(earlier) - names:
+                (out / name).unlink(missing_ok=True)
+            for name in [*sorted(names - {record}), record]:
+                (folder / name).replace(out / name)
     except OSError as error:
         raise DataError(
             f"{out}: cannot be written ({error.strerror or error}); choose another output folder"
         ) from error
-    finally:
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

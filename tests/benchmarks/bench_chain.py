@@ -26,7 +26,7 @@ from models import store
 from pipeline import run
 from pipeline.cloud.place import Cloud, open_cloud
 from pipeline.cubes.cube import open_cube
-from pipeline.study import Settings
+from pipeline.settings import Settings
 from pipeline.work.ledger import Ledger
 from pipeline.work.manifest import Manifest
 from pipeline.work.workdir import WorkDir

@@ -27,8 +27,9 @@ import gee.local.algorithms  # noqa: F401  (registers the algorithms)
 from gee.local import graph
 from gee.local.context import Context, working
 from gee.local.geometry.projections import Grid, Projection
+from gee.local.raster.cache import TileCache
 from gee.local.raster.images import Band, Image
-from gee.local.raster.pixels import Raster, TileCache
+from gee.local.raster.pixels import Raster
 from gee.local.raster.resampling import SourcePixels
 from gee.local.values import FLOAT, Collection
 

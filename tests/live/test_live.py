@@ -27,7 +27,7 @@ from gee.recipe import RECOMMENDED
 from gee.timeseries import Calendar
 from pipeline.cloud import doctor
 from pipeline.planning import smap_raster
-from pipeline.study import Settings
+from pipeline.settings import Settings
 
 MODE = os.environ.get("GEE_SMAP_LIVE", "")
 pytestmark = [
@@ -291,7 +291,7 @@ def test_a_days_predictors_are_there_and_possible() -> None:
     day = Calendar(DAY, DAY)
     seen = {
         name: predictors.observed(
-            stream, day.padded(*predictors.margins(stream, RECOMMENDED)), RECOMMENDED, grid
+            stream, day.padded(*predictors.margins(stream, RECOMMENDED)), RECOMMENDED, grid, DAY.year
         )
         for name, stream in predictors.EVERY.streams.items()
     }

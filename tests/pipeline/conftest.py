@@ -25,6 +25,7 @@ name = "simulated-small"  # a comment the model folder keeps, with a sign of its
 keep = ["smap"]
 
 [partitions]
+use = "always"
 minimum_samples = 100
 blend_km = 0
 

@@ -16,8 +16,8 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
+from models import store
 from models.store import MemberCard, ModelCard, PredictorCard, StackCard
-from pipeline.maps.blocks import model_hash
 from pipeline.maps.prediction_store import create
 from pipeline.scores.truth import score_fields
 from pipeline.scores.validate import validate
@@ -40,6 +40,7 @@ TASKS = (
          output_bytes=90_000_000, megapixels=1400, eecu_hours=3.25),
     Task(task="cells-2019-06-cccccccc", name="cells-2019-06", kind="table", columns=("cell",)),
 )  # fmt: skip
+BASELINES = "SMAP bilinear", "downscaled"  # of the maps held against the truth
 Values = NDArray[np.float32]
 
 
@@ -101,7 +102,9 @@ def make(
     truth, fields, labels = _fields(bands, side)
     sm = fields["downscaled"]
     _write_prediction(work, manifest, sm)
-    write_json(work.truth, [one.as_dict() for one in score_fields(truth, fields, labels)])
+    write_json(
+        work.truth, [one.as_dict() for one in score_fields(truth, fields, labels, baselines=BASELINES)]
+    )
     _write_ledger(work)
     _validate(work, region)
     work.map.mkdir()
@@ -214,7 +217,7 @@ def _write_prediction(work: WorkDir, manifest: Manifest, sm: Values) -> None:
             coords={name: cube[name] for name in ("time", "y", "x", "spatial_ref")},
             attrs={
                 "study": manifest.study, "study_hash": manifest.study_hash, "gee_smap": "0.0.1",
-                "model_hash": model_hash(work.model), "simulated": int(manifest.simulated),
+                "model_hash": store.read_card(work.model).sha256, "simulated": int(manifest.simulated),
             },
         ).drop_encoding()  # fmt: skip
         create(work.prediction, empty)

@@ -258,7 +258,10 @@ def test_train_as_json_prints_nothing_else_on_standard_output(trained, tmp_path)
     assert [row["n"] for row in told["scores"]] == rows["n"].tolist()
     np.testing.assert_allclose([row["r"] for row in told["scores"]], rows["r"])
     assert [stack["name"] for stack in told["stacks"]] == ["hills", "mountain", "plain", "WP"]
-    assert [line.split("% ")[1] for line in done.stderr.splitlines()] == ["random split", "all samples"]
+    assert all(one["own"] and "without the spatial" in one["reason"] for one in told["choices"])
+    assert [line.split("% ")[1] for line in done.stderr.splitlines()] == [
+        "random split", "all samples", "intervals", "area of applicability", "model folder",
+    ]  # fmt: skip
 
 
 def test_undefined_scores_are_null_in_json(trained, stored, show_training):

@@ -276,7 +276,11 @@ REFUSED = {
     ),
     "beyond the rain": (
         {"region": "bbox = [10, 49, 11, 50.5]", "more": RECOMMENDED_SET},
-        ["UCSB-CHG/CHIRPS/DAILY): -50 to 50", "49.00 to 50.50", "out of predictors.use"],
+        ["UCSB-CHG/CHIRPS/DAILY): -50 to 50", "49.00 to 50.50", "leave rain_15, rain_3, rain_30, rain_7 out"],
+    ),
+    "beyond SRTM": (
+        {"region": "bbox = [10, 59.9, 11, 60.5]"},
+        ["CGIAR/SRTM90_V4): -60 to 60", 'set elevation = "glo30"'],
     ),
     "before the rain": (
         {"period": "start = 1981-01-15\nend = 1981-02-01", "more": RECOMMENDED_SET},

@@ -1,16 +1,16 @@
-"""Reading a study and the machine's settings, and writing the templates."""
+"""Reading a study."""
 
 from __future__ import annotations
 
 import datetime as dt
-import os
 from pathlib import Path
 
 import pytest
 
 from pipeline.columns import PREDICTORS
 from pipeline.errors import ConfigError
-from pipeline.study import EXAMPLES, SPLITS, Settings, Study, write_template
+from pipeline.maps.bands import ORDER
+from pipeline.study import SPLITS, Study
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -249,94 +249,9 @@ def test_a_file_that_is_no_study_is_refused(tmp_path, content, message):
     assert caught.value.exit_code == 2
 
 
-@pytest.fixture
-def bare(tmp_path, monkeypatch):
-    """An empty working folder and no settings in the environment."""
-    for name in [*os.environ]:
-        if name.startswith("GEE_SMAP_") or name == "GOOGLE_APPLICATION_CREDENTIALS":
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    return monkeypatch
-
-
-def test_settings_come_from_the_environment_then_from_dotenv(bare, tmp_path):
-    assert Settings.load().engine == "local"
-    assert Settings.load().project is None
-    lines = ["GEE_SMAP_PROJECT=file", "GEE_SMAP_BUCKET=bucket", "GEE_SMAP_ASSETS=", "OTHER=1"]
-    (tmp_path / ".env").write_text("\n".join([*lines, "GOOGLE_APPLICATION_CREDENTIALS=/keys/secret.json"]))
-    bare.setenv("GEE_SMAP_PROJECT", "environment")
-    bare.setenv("GEE_SMAP_ENGINE", "google")
-    settings = Settings.load()
-    assert (settings.project, settings.bucket, settings.assets) == ("environment", "bucket", None)
-    assert (settings.engine, settings.credentials) == ("google", Path("/keys/secret.json"))
-    assert "secret" not in f"{settings!r} {settings}"
-
-
-def test_a_wrong_setting_is_named_with_what_is_allowed(bare):
-    bare.setenv("GEE_SMAP_ENGINE", "googel")
-    with pytest.raises(ConfigError, match="GEE_SMAP_ENGINE is 'googel'; allowed: google or local"):
-        Settings.load()
-
-
-def test_the_example_settings_name_every_setting(bare, tmp_path):
-    example = (Path(__file__).parents[2] / ".env.example").read_text()
-    names = {line.split("=")[0] for line in example.splitlines() if line and not line.startswith("#")}
-    assert names == {f"GEE_SMAP_{name}" for name in ("ENGINE", "PROJECT", "BUCKET", "ASSETS")} | {
-        "GOOGLE_APPLICATION_CREDENTIALS"
-    }
-    (tmp_path / ".env").write_text(example)
-    assert Settings.load() == Settings()
-
-
-@pytest.mark.parametrize("example", [None, *EXAMPLES])
-def test_a_template_is_a_study_that_loads(tmp_path, example):
-    path = tmp_path / "new.toml"
-    write_template(path, example)
-    study = Study.load(path)
-    assert study.period is not None
-    assert path.read_text().startswith("#")
-    assert [entry.name for entry in tmp_path.iterdir()] == ["new.toml"]
-
-
-def test_what_the_template_comments_out_is_what_holds(tmp_path):
-    path = tmp_path / "new.toml"
-    write_template(path)
-    study = Study.load(path)
-    given = {"name": study.name, "region": study.region, "period": study.period}
-    assert study == Study.model_validate(given)
-
-
-def test_the_paper_example_is_the_paper(tmp_path):
-    path = tmp_path / "anhui.toml"
-    write_template(path, "anhui-2019")
-    study = Study.load(path)
-    assert study.period is not None
-    assert (study.period.start, study.period.end) == (dt.date(2019, 4, 1), dt.date(2019, 11, 1))
-    assert (study.preset, study.partitions.scheme) == ("paper", "anhui")
-    assert (study.predictors.land_cover, len(study.predictors.use)) == ("one-hot", 15)
-
-
-def test_a_template_never_replaces_a_file_unasked(tmp_path):
-    path = tmp_path / "study.toml"
-    path.write_text("mine")
-    with pytest.raises(ConfigError, match="already there"):
-        write_template(path)
-    assert path.read_text() == "mine"
-    write_template(path, overwrite=True)
-    assert Study.load(path).name == "my-study"
-
-
-@pytest.mark.parametrize(
-    ("path", "example", "message"),
-    [
-        ("study.toml", "anhui", "did you mean 'anhui-2019'.*allowed: anhui-2019"),
-        ("no/such/folder/study.toml", None, "cannot be written"),
-    ],
-)
-def test_a_template_that_cannot_be_written_leaves_nothing(tmp_path, path, example, message):
-    with pytest.raises(ConfigError, match=message):
-        write_template(tmp_path / path, example)
-    assert list(tmp_path.iterdir()) == []
+def test_no_column_is_carried_under_the_name_of_what_a_prediction_adds(tmp_path):
+    [line] = mistakes_of(tmp_path, f'name = "x"\n[samples]\nkeep = {[*ORDER, "insitu"]}'.replace("'", '"'))
+    assert line.startswith(f"samples.keep: {', '.join(ORDER)}: a name of gee-smap's own")
 
 
 @pytest.mark.parametrize("name", ["us-gee-exports.toml", "ethiopia.toml"])

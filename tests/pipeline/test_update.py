@@ -141,7 +141,7 @@ def test_no_day_is_new_while_some_source_has_no_image(
         aggregate_max=lambda name: None, filterDate=lambda *of: collection, collection=lambda: collection
     )
     monkeypatch.setattr(predictors, "scenes", lambda *of: collection)
-    monkeypatch.setattr(update.planning, "SMAP_VERSIONS", {"008": collection, "007": collection})
+    monkeypatch.setattr(update.target, "VERSIONS", {"008": collection, "007": collection})
     monkeypatch.setattr(update, "asked", lambda thing: told)
     found = update._newest(Manifest.read(work.manifest), Study.load(work.study))
     assert found == (later if silent == "none" else END)

@@ -14,7 +14,7 @@ from pipeline.cloud import place
 from pipeline.cloud.asking import answered
 from pipeline.cloud.place import Cloud
 from pipeline.errors import AuthError, ConfigError, EngineError, GeeSmapError
-from pipeline.study import Settings
+from pipeline.settings import Settings
 
 
 @pytest.mark.parametrize(

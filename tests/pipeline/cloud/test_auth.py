@@ -10,7 +10,7 @@ import pytest
 
 from gee.errors import EngineUnavailableError
 from pipeline.cloud import auth
-from pipeline.study import Settings
+from pipeline.settings import Settings
 
 
 @pytest.fixture(autouse=True)

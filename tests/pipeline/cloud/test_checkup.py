@@ -21,7 +21,7 @@ from gee.connection import Connection, connect, local_account
 from gee.local.rest.process import Child
 from pipeline.cloud.checkup import Check, Checkup, examine_account
 from pipeline.cloud.storage import open_bucket
-from pipeline.study import Settings
+from pipeline.settings import Settings
 from tests.pipeline import faulty_engine, faulty_storage
 
 PROJECT = "my-project"

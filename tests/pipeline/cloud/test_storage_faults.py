@@ -24,6 +24,7 @@ from pipeline.cloud import storage
 from pipeline.cloud.storage import RETRY, TRIES, Bucket, open_bucket
 from pipeline.errors import AuthError, QuotaError, StorageError
 from pipeline.work.ledger import Ledger
+from tests.disks import mounted
 from tests.pipeline.faulty_storage import Asked, Fault, Proxy, proxy_before
 
 PROJECT = "my-project"
@@ -433,16 +434,8 @@ def test_a_refusal_that_means_too_fast_is_no_question_of_rights(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 16 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("mounting a small disk needs root")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with mounted(tmp_path / "disk", 16) as disk:
+        yield disk
 
 
 def test_a_disk_too_small_is_told_before_anything_is_fetched(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import platform
 import re
 import shutil
 import signal
@@ -316,23 +317,10 @@ def test_a_killed_run_leaves_the_earlier_page_whole(small: SmallMap, tmp_path: P
     assert not list(tmp_path.glob(".partial-*"))
 
 
-WAITING = """
-import sys
-from pipeline.work.processes import Owner
-print(Owner.current(), flush=True)
-sys.stdin.read()
-"""
-
-
 def test_a_run_that_is_still_at_work_keeps_its_folder(small: SmallMap, tmp_path: Path) -> None:
-    mine = tmp_path / ".partial-of-another"
-    mine.mkdir()
-    with subprocess.Popen(
-        [sys.executable, "-c", WAITING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        cwd=Path(__file__).resolve().parents[3],
-    ) as other:  # fmt: skip
-        assert other.stdout is not None
-        (mine / "owner").write_text(other.stdout.readline().strip(), encoding="utf-8")
+    with subprocess.Popen(["sleep", "60"]) as other:
+        mine = tmp_path / f".partial-{platform.node()}-{other.pid}-x"
+        mine.mkdir()
         small.page(tmp_path)
         assert mine.is_dir()
         other.kill()

@@ -13,7 +13,7 @@ import rasterio
 import zarr
 from numpy.typing import NDArray
 
-from models.store import ModelCard, PredictorCard, StackCard
+from models.store import ChoiceCard, ModelCard, PredictorCard, StackCard
 from pipeline.work.manifest import Manifest
 from pipeline.work.workdir import WorkDir
 
@@ -66,7 +66,8 @@ def write_model(folder: Path, trees: int = 10) -> str:
     card = ModelCard(
         study="simulated-tiny", study_hash="s" * 64, simulated=True,
         predictors=(PredictorCard(name="ndvi", unit="", least=0, greatest=1, missing_share=0),),
-        split="random", n_folds=2, stacks=(StackCard(name="WP", samples=trees, members=()),), scores=SCORES,
+        split="random", n_folds=2, scores=SCORES, choices=(ChoiceCard(partition="HB", own=False),),
+        stacks=tuple(StackCard(name=name, samples=trees, members=()) for name in ("JH", "WP")),
     )  # fmt: skip
     body = card.model_dump(mode="json")
     text = json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
@@ -78,7 +79,7 @@ def write_model(folder: Path, trees: int = 10) -> str:
 def write_prediction(work: WorkDir, model_hash: str, study_hash: str = "s" * 64) -> None:
     """What the prediction says of itself."""
     zarr.open_group(work.prediction, mode="w").attrs.update(
-        {"model_hash": model_hash, "study_hash": study_hash, "simulated": 1, "complete": 1}
+        {"model_hash": model_hash, "study_hash": study_hash, "simulated": 1, "complete": 1, "detail": 0.5}
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+from dataclasses import replace
 from typing import Any
 
 import ee
@@ -20,7 +21,8 @@ from gee import comparisons, layers
 from gee.timeseries import Calendar
 from pipeline.cloud.storage import Bucket
 from pipeline.errors import AuthError, ConfigError, DataError
-from pipeline.publishing.provenance import DayFile, read_files
+from pipeline.publishing import day_assets
+from pipeline.publishing.provenance import DayFile, Provenance, read_files
 from pipeline.work.ledger import Ledger
 from pipeline.work.workdir import WorkDir
 from tests.pipeline.faulty_engine import Fault, Proxy
@@ -132,6 +134,7 @@ def test_an_image_tells_what_it_is(published: Publish, collection: str, work: Wo
         "smap_bin": "21-24 UTC of the day before, 5-8 in Beijing",
         "source_smap": "NASA/SMAP/SPL4SMGP/008", "source_soil_sand": "projects/soilgrids-isric/sand_mean",
         "r_random": 0.9123, "rmse_random": 0.021, "rmse_leave_partition_out": 0.05,
+        "detail": 0.5, "wp_partitions": "HB",
     }  # fmt: skip
     for index, day, outage in zip(INDICES, DAYS, (0, 1, 1), strict=True):  # SMAP was off from 19 June 2019
         asset = ee.data.getAsset(f"{collection}/{index}")
@@ -226,6 +229,36 @@ def test_only_what_changed_is_replaced_and_readers_always_find_it(
     after = versions(collection)
     assert [index for index in INDICES if after[index] != before[index]] == ["20190619"]
     assert_pixels(collection, soil_moisture(0), soil_moisture(1, version=2), soil_moisture(2))
+
+
+def test_detached_the_engine_goes_on_alone_and_a_later_call_looks_at_what_it_made(
+    published: Publish, collection: str
+) -> None:
+    left = published(detach=True)
+    assert (left.outcomes, left.pending) == (dict.fromkeys(INDICES, "submitted"), 3)
+    assert "3 images are not there yet" in " ".join(left.notes())
+    done = published()
+    assert done.pending == 0
+    assert_pixels(collection, *all_days())
+    assert tasks(collection) == dict.fromkeys(INDICES, DONE)  # none was started twice
+    assert published(detach=True).outcomes == dict.fromkeys(INDICES, "unchanged")
+
+
+def test_detached_what_the_queue_does_not_take_waits_for_a_later_call(
+    published: Publish, collection: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(day_assets, "IN_QUEUE", 1)
+    first = published(detach=True)
+    assert [first.outcomes[index] for index in INDICES] == ["submitted", "waiting", "waiting"]
+    assert set(tasks(collection)) == {INDICES[0]}
+    published()
+    assert_pixels(collection, *all_days())
+    assert tasks(collection) == dict.fromkeys(INDICES, DONE)
+
+
+def test_images_that_stay_in_the_bucket_have_no_tasks_to_leave(published: Publish, proxy: Proxy) -> None:
+    with pytest.raises(ConfigError, match="--detach leaves tasks to the engine, and --cog-backed has none"):
+        published(detach=True, cog_backed=True)
 
 
 def test_the_same_pixels_in_another_file_are_the_same(published: Publish, work: WorkDir) -> None:
@@ -414,3 +447,11 @@ def test_a_large_image_is_probed_where_it_has_most_pixels(work: WorkDir) -> None
     assert (found.values() != -9999).sum() == 212 * 256
     corner = found.window.affine
     assert (corner.xoff, corner.yoff) == (500_000 + 256_000, 3_600_000 - 256_000)
+
+
+def test_where_no_partition_has_a_stack_of_its_own_the_scores_are_those_of_wp(work: WorkDir) -> None:
+    told = Provenance.of(work)
+    assert (told.common["r_random"], told.common["rmse_random"]) == (0.9123, 0.021)
+    alone = told.card.model_copy(update={"stacks": told.card.stacks[-1:]})
+    scored = replace(told, card=alone).common
+    assert (scored["r_random"], scored["rmse_random"]) == (0.2, 0.8)

@@ -328,7 +328,7 @@ def test_images_that_have_rights_of_their_own_are_shared_too(
     assert assets.share_images(names, change) == 2
     assert [members(name) for name in names] == [["user:a@x.org"]] * 2
     assert assets.share_images(names, change) == 0
-    assert assets.share_images(names, change.reverse) == 2
+    assert assets.share_images(names, assets.Difference(removed=change.added)) == 2
     assert [members(name) for name in names] == [[], []]
 
 
@@ -351,6 +351,23 @@ def test_rights_that_changed_since_the_plan_are_not_overwritten(shared: str, wor
     assert members(shared) == ["user:z@x.org"]
     with pytest.raises(ConfigError, match="no change"):
         plan_undo(shared, work)
+
+
+def test_images_that_could_not_be_shared_are_told_and_made_good_by_a_way_there_and_back(
+    shared: str, work: WorkDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(names: list[str], change: assets.Difference) -> int:
+        raise ee.EEException("Service unavailable")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(assets, "share_images", broken)
+        with pytest.raises(EngineError, match=r"(?s)unavailable.*those on some of its images are not"):
+            share(shared, work, readers=["a@x.org"])
+    assert members(shared) == ["user:a@x.org"]
+    apply(plan_undo(shared, work), work)
+    assert members(shared) == []
+    share(shared, work, readers=["a@x.org"])
+    assert members(shared) == ["user:a@x.org"]
 
 
 def test_a_change_whose_answer_was_lost_is_done(shared: str, work: WorkDir, proxy: Proxy) -> None:

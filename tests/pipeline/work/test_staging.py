@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -68,13 +69,17 @@ def ended_process() -> int:
 
 
 def test_what_a_killed_process_was_writing_is_removed_by_the_next(tmp_path: Path) -> None:
-    killed, living = tmp_path / f".partial-{ended_process()}-x", tmp_path / f".partial-{os.getppid()}-x"
-    for folder in (killed, living):
+    host, ended = platform.node(), ended_process()
+    killed, living, elsewhere = (
+        tmp_path / f".partial-{name}-x"
+        for name in (f"{host}-{ended}", f"{host}-{os.getppid()}", f"far-away-{ended}")
+    )
+    for folder in (killed, living, elsewhere):
         folder.mkdir()
         (folder / "half").touch()
     with staged(tmp_path, "record.json", ()) as folder:
         (folder / "record.json").write_text("new")
-    assert {path.name for path in tmp_path.iterdir()} == {living.name, "record.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {living.name, elsewhere.name, "record.json"}
 
 
 def test_of_one_file_too_and_whatever_it_is_called(tmp_path: Path) -> None:
