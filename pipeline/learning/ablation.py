@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,15 +25,15 @@ from models.metrics import Metric, compare
 from models.partitioned import STACK, WP, check_partitions
 from models.splits import CellsAndDates, LeavePartitionOut, SampleKeys, SpatialBlocks, TimeBlocks
 from pipeline.columns import LAND_COVER, SEASON
-from pipeline.errors import DataError
 from pipeline.figures import ablation as figures
 from pipeline.figures.style import save_chart
 from pipeline.learning.held_out import independent
 from pipeline.learning.predictor_sets import COMPARED, PAPER, comparable
-from pipeline.learning.resuming import kept_in, key_of, made_before
+from pipeline.learning.resuming import key_of, made_before, resumed
 from pipeline.learning.trainer import MODELS, Holding, Progress, Trainer, splits
 from pipeline.progress import Report
 from pipeline.study import Study
+from pipeline.tables.results import read_scores
 from pipeline.tables.samples import read_samples, sample_keys
 from pipeline.work.staging import read_back, staged, whole, write_json
 
@@ -58,6 +57,7 @@ SETS = {
 METRICS: tuple[Metric, ...] = ("r", "rmse", "bias", "ubrmse")
 BLOCKED = (SpatialBlocks.name, TimeBlocks.name, CellsAndDates.name)  # splits that sets are compared under
 RECORD, TABLE, PICTURE = "ablation.json", "ablation.csv", "ablation"
+COLUMNS = ("split", "predictors", "model", "n")  # of both tables, among others
 SETS_TABLE, SETS_PICTURE = "predictor-sets.csv", "predictor-sets"
 FILES = (
     TABLE, f"{PICTURE}.png", f"{PICTURE}.svg", SETS_TABLE, f"{SETS_PICTURE}.png", f"{SETS_PICTURE}.svg",
@@ -182,8 +182,7 @@ def ablate(
     progress.plan(sum(one.rows for each in rounds if each.same is None for one in each.held))
     y = table.frame["sm"].to_numpy(np.float32)
     parts: dict[tuple[str, str], _Part] = {}
-    try:
-        unfinished = kept_in(out / UNFINISHED, key)
+    with resumed(out, UNFINISHED, key) as unfinished:
         for each in rounds:
             if each.same is not None:
                 parts |= {
@@ -245,11 +244,6 @@ def ablate(
                 if len(scores):
                     save_chart(draw(scores, told, members, simulated=table.simulated), folder, name)
             write_json(folder / RECORD, summary)
-        shutil.rmtree(out / UNFINISHED, ignore_errors=True)
-    except OSError as error:
-        raise DataError(
-            f"{out} cannot be written: {error.strerror or error}; name a folder you own"
-        ) from error
     return _load(out)
 
 
@@ -268,20 +262,12 @@ def _load(folder: Path) -> Ablation:
         raise ValueError("notes are no list, or the sets compared no table")
     one, other = (folder / f"{name}.png" for name in (PICTURE, SETS_PICTURE))
     return Ablation(
-        _table(folder / TABLE),
+        read_scores(folder / TABLE, COLUMNS),
         summary,
         one.read_bytes() if one.is_file() else None,
-        _table(folder / SETS_TABLE),
+        read_scores(folder / SETS_TABLE, COLUMNS),
         other.read_bytes() if other.is_file() else None,
     )
-
-
-def _table(path: Path) -> pd.DataFrame:
-    table = pd.read_csv(path, keep_default_na=False, na_values=[""])
-    if not {"split", "predictors", "model", "n", "reason"} <= {*table}:
-        raise ValueError(f"{path.name} lacks columns")
-    table["reason"] = table["reason"].astype(object).fillna("")
-    return table
 
 
 def _row(known: pd.DataFrame, split: str, predictors: str, model: str) -> Mapping[str, Any] | None:

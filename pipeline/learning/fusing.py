@@ -32,6 +32,7 @@ from models.fusion import (
 from models.metrics import compare
 from models.partitioned import STACK, WP, PartitionedStack, Predictions
 from models.splits import SampleKeys
+from pipeline.tables.results import read_scores
 from pipeline.work.staging import read_back, with_nan, without_nan
 
 Floats = NDArray[np.floating[Any]]
@@ -251,10 +252,9 @@ def read(folder: Path) -> Fusions | None:
 
 def _load(folder: Path) -> Fusions:
     summary = with_nan(json.loads((folder / RECORD).read_text(encoding="utf-8")))
-    table = pd.read_csv(folder / TABLE, keep_default_na=False, na_values=[""])
-    table["reason"] = table["reason"].astype(object).fillna("")
-    if not {*_EMPTY} <= {*table} or not isinstance(summary["notes"], list):
-        raise ValueError(f"{TABLE} lacks columns, or notes are no list")
+    table = read_scores(folder / TABLE, _EMPTY)
+    if not isinstance(summary["notes"], list):
+        raise ValueError("notes are no list")
     return Fusions(table, summary)
 
 

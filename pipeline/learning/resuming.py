@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -47,9 +48,28 @@ def made_before(read: Callable[[Path], Result | None], out: Path, key: str) -> R
     return found if found is not None and found.summary.get("key") == key else None
 
 
-def kept_in(folder: Path, key: str) -> Path:
-    """Where a folder keeps what a stopped run has predicted of the same; that of anything else goes."""
-    if not (folder / key).is_dir():
+@contextmanager
+def resumed(out: Path, name: str, key: str) -> Iterator[Path]:
+    """A folder for what is predicted on the way to results; it goes once the block has made them.
+
+    What a stopped run has predicted of the same is in it; that of anything else goes at once.
+
+    Args:
+        out: of the results; made.
+        name: of the folder within it.
+        key: of all that the results follow from.
+
+    Raises:
+        DataError: ``out`` cannot be written; any ``OSError`` of the block is told as that.
+    """
+    folder = out / name
+    try:
+        if not (folder / key).is_dir():
+            shutil.rmtree(folder, ignore_errors=True)
+        (folder / key).mkdir(parents=True, exist_ok=True)
+        yield folder / key
         shutil.rmtree(folder, ignore_errors=True)
-    (folder / key).mkdir(parents=True, exist_ok=True)
-    return folder / key
+    except OSError as error:
+        raise DataError(
+            f"{out} cannot be written: {error.strerror or error}; name a folder you own"
+        ) from error

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,11 +31,10 @@ from models.learners import DEFAULT_LEARNERS
 from models.metrics import Metric, compare
 from models.partitioned import PartitionedStack, check_partitions
 from models.splits import Fold, LeavePartitionOut, RandomSplit, SampleKeys, SpatialBlocks, Split
-from pipeline.errors import DataError
 from pipeline.figures import transfer as figures
 from pipeline.figures.style import save_chart, saved
 from pipeline.learning.held_out import CELLS, independent
-from pipeline.learning.resuming import kept_in, key_of, made_before
+from pipeline.learning.resuming import key_of, made_before, resumed
 from pipeline.learning.trainer import Progress, Trainer
 from pipeline.maps.detail import FILE as DETAIL
 from pipeline.maps.detail import write_detail
@@ -44,6 +42,7 @@ from pipeline.progress import Report
 from pipeline.scores.coarser import LEAST_SHARE, SMAP_FACTOR, Coarsened, bilinear, coarsen, conserved
 from pipeline.scores.damping import Among, Share, damp
 from pipeline.study import Study
+from pipeline.tables.results import read_scores
 from pipeline.tables.samples import read_samples
 from pipeline.work.staging import read_back, staged, whole, write_json
 
@@ -176,8 +175,8 @@ def transfer(
     X = table.frame[list(table.features)].to_numpy(np.float32)
     truth = table.frame["sm"].to_numpy(np.float64)
     notes = [*table.notes]
-    try:
-        run = _Run(study, coarse, X, report, kept_in(out / UNFINISHED, key), notes)
+    with resumed(out, UNFINISHED, key) as unfinished:
+        run = _Run(study, coarse, X, report, unfinished, notes)
         lines, drawn, shares = [], "", {}
         among = Among.of(coarse)
         for trained, parts in run.ways():
@@ -216,11 +215,6 @@ def transfer(
             if (detail := shares[THERE].detail(simulated=table.simulated)) is not None:
                 write_detail(folder, detail)
             write_json(folder / RECORD, summary)
-        shutil.rmtree(out / UNFINISHED, ignore_errors=True)
-    except OSError as error:
-        raise DataError(
-            f"{out} cannot be written: {error.strerror or error}; name a folder you own"
-        ) from error
     return _load(out)
 
 
@@ -235,12 +229,9 @@ def read(folder: Path) -> Transfer | None:
 
 def _load(folder: Path) -> Transfer:
     summary = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    table = pd.read_csv(folder / TABLE, keep_default_na=False, na_values=[""])
-    table["reason"] = table["reason"].astype(object).fillna("")
-    if not {"trained", "product", "title", "n", "variance"} <= {*table} or not isinstance(
-        summary["notes"], list
-    ):
-        raise ValueError(f"{TABLE} lacks columns, or notes are no list")
+    table = read_scores(folder / TABLE, {"trained", "product", "title", "n", "variance"})
+    if not isinstance(summary["notes"], list):
+        raise ValueError("notes are no list")
     if not all({*share} == {*Share._fields} for share in summary["share"].values()):
         raise ValueError("shares have no intervals")
     return Transfer(table, summary, saved(folder, [PICTURE]))

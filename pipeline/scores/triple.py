@@ -30,6 +30,7 @@ from pipeline.scores.families import FAMILIES, SMAP_FAMILY, dependent, named
 from pipeline.scores.medians import Draws, Median, median
 from pipeline.scores.series import INSITU, Series
 from pipeline.scores.stations import BLOCK_DAYS
+from pipeline.tables.results import read_scores
 from pipeline.tables.titles import DOWNSCALED
 from pipeline.work.staging import read_back, staged, with_nan, write_json
 
@@ -246,10 +247,7 @@ def _load(folder: Path) -> TripleCollocation:
     for one in record.pop("differences"):
         pair = one.pop("first"), one.pop("second")
         differences[pair] = Median(**with_nan(one))
-    table = pd.read_csv(
-        folder / TABLE, dtype={"station": str, "product": str}, keep_default_na=False, na_values=[""]
-    )
-    table["reason"] = table["reason"].astype(object).fillna("")
+    table = read_scores(folder / TABLE, texts=("station", "product"))
     errors = tuple(
         Errors.of({str(key): value for key, value in row.items()}) for row in table.to_dict("records")
     )
