@@ -28,19 +28,10 @@ from models.splits import (
 from models.stack import StackedRegressor
 from pipeline.learning import calibration
 from pipeline.learning.calibration import blocks_of, calibrate
+from tests.pipeline.learning.keyed import keys_of
 
 PARTITIONS = ["hills", "mountain", "plain"]
 SEED, N_FOLDS = 5, 2  # of the study in conftest.py
-
-
-def keys_of(frame: pd.DataFrame) -> SampleKeys:
-    return SampleKeys(
-        cell=np.unique(frame["cell"], return_inverse=True)[1],
-        lon=frame["lon"].to_numpy(),
-        lat=frame["lat"].to_numpy(),
-        day=(frame["date"] - pd.Timestamp("1970-01-01")).dt.days.to_numpy(),
-        partition=frame["partition"].to_numpy(np.str_),
-    )
 
 
 @pytest.fixture(scope="module")

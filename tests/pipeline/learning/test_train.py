@@ -13,12 +13,13 @@ import pytest
 from models import store
 from models.errors import ModelFileError, SampleError
 from models.metrics import score
-from models.splits import Fold, RandomSplit, SampleKeys, SpatialBlocks, Split
+from models.splits import Fold, RandomSplit, SpatialBlocks, Split
 from models.stack import StackedRegressor
 from models.store import ModelCard
 from pipeline.errors import ConfigError, DataError
 from pipeline.learning import fusing
 from pipeline.learning.train import train
+from tests.pipeline.learning.keyed import keys_of
 
 MODELS = ["XGBoost", "LightGBM", "CatBoost", "stack", "WP"]
 METRICS = ["r", "rmse", "bias", "ubrmse"]
@@ -29,16 +30,6 @@ FEATURES = [
     "LC_1", "LC_2", "LC_3", "LC_4", "doy",
 ]  # fmt: skip
 SEED, N_FOLDS = 5, 2  # of the study in conftest.py
-
-
-def keys_of(frame: pd.DataFrame) -> SampleKeys:
-    return SampleKeys(
-        cell=np.unique(frame["cell"], return_inverse=True)[1],
-        lon=frame["lon"].to_numpy(),
-        lat=frame["lat"].to_numpy(),
-        day=(frame["date"] - pd.Timestamp("1970-01-01")).dt.days.to_numpy(),
-        partition=frame["partition"].to_numpy(np.str_),
-    )
 
 
 def stack_of(frame: pd.DataFrame, rows: np.ndarray, split: Split) -> StackedRegressor:
